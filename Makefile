@@ -1,0 +1,77 @@
+# The only interface: `make` prints the targets. STACK names the stack (Pulumi.STACK.yaml).
+STACK ?= dev
+SHELL := /bin/bash
+MAKEFLAGS += --no-print-directory
+
+VENV := venv/bin
+PULUMI := eval "$$(python3 -m engine env)" && pulumi
+TYPED := planner lifecycle components images engine tests __main__.py
+GO_MODULES := engine/command engine/docker engine/language
+
+.DEFAULT_GOAL := help
+.PHONY: help up down preview plan env check test go-test fmt setup setup-dev engine docker
+
+help: ## Print the targets.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
+	@echo "  STACK=NAME picks the stack; the default is dev, this machine."
+
+up: setup ## Set up what is missing, then bring the stack up and ask it one question.
+	@$(PULUMI) stack select --create $(STACK)
+	@$(PULUMI) up --stack $(STACK) --yes --skip-preview
+	@echo && $(VENV)/python -m planner Pulumi.$(STACK).yaml
+	@endpoint="$$($(PULUMI) stack output --stack $(STACK) endpoint)" && \
+	  $(VENV)/python -m lifecycle ask "$$endpoint" "What is the capital of France?"
+
+preview: setup ## Show what `make up` would change; touches nothing.
+	@$(PULUMI) stack select --create $(STACK)
+	@$(PULUMI) preview --stack $(STACK) --diff
+
+down: setup ## Remove everything of the stack from its host.
+	@$(PULUMI) destroy --stack $(STACK) --yes --skip-preview
+
+plan: venv/.runtime ## Print the placement table; needs neither Pulumi nor Docker.
+	@$(VENV)/python -m planner Pulumi.$(STACK).yaml
+
+env: ## Print what `eval "$$(make -s env)"` needs, so that plain `pulumi` works in your shell.
+	@python3 -m engine env
+
+check: setup-dev ## Format, lint, types, import rules and the fast tests.
+	@$(VENV)/ruff format --check .
+	@$(VENV)/ruff check .
+	@$(VENV)/mypy $(TYPED)
+	@$(VENV)/lint-imports --no-logo 2>/dev/null || $(VENV)/lint-imports
+	@$(VENV)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=100
+
+test: check setup go-test ## All tests: `make check`, the engine's, and the real engine on the real Docker.
+	@$(VENV)/python -m pytest -m engine --durations=15
+
+go-test: engine
+	@if command -v go >/dev/null; then for module in $(GO_MODULES); do \
+	  echo "go test: $$module" && (cd $$module && go test -count=1 ./...) || exit 1; done; \
+	else echo "go test: left out, as Go is not installed and the engine here was not built from source"; fi
+
+fmt: setup-dev ## Format the sources.
+	@$(VENV)/ruff format . && $(VENV)/ruff check --fix .
+
+setup: venv/.runtime docker engine
+setup-dev: venv/.dev
+
+engine:
+	@python3 -m engine ensure
+
+docker:
+	@python3 -m engine docker
+
+venv/.runtime: requirements.txt
+	@echo "venv: installing the packages of requirements.txt"
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "python3 is older than 3.11: put a newer one first on PATH, then run make again" >&2; exit 1; }
+	@python3 -m venv venv || \
+	  { echo "python3 cannot make a virtual environment: install python3-venv, then run make again" >&2; exit 1; }
+	@$(VENV)/pip install --quiet -r requirements.txt
+	@touch $@
+
+venv/.dev: requirements-dev.txt venv/.runtime
+	@echo "venv: installing the packages of requirements-dev.txt"
+	@$(VENV)/pip install --quiet -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,164 @@
+"""
+From a plan and its settings to what the components are told.
+
+Pure: names and specs only, so that a preview knows every one of them.
+"""
+
+import hashlib
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+
+from components.balancer import Balancer, BalancerArgs
+from components.image import ImageArgs
+from components.model_server import InstanceArgs
+from components.model_store import ModelStoreArgs
+from planner.nginx import render_nginx
+from planner.placement import Placement
+from planner.server import open_files, server_command, server_environment
+from planner.settings import HostSettings, Settings
+
+NGINX_USER = "101:101"
+"""Of the official image and of the one built here."""
+
+_BALANCER_HOST_NUMBER = 2
+_CONVERT_S = 600
+_START_BALANCER_S = 30
+
+
+def stack_labels(project: str, stack: str) -> dict[str, str]:
+    """Return the labels that everything of a stack on a host carries."""
+    return {"ovms-numa.project": project, "ovms-numa.stack": stack}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """The arguments of a stack's components."""
+
+    settings: Settings
+    host: HostSettings
+    prefix: str
+    """Project and stack: what the names of all that Docker holds begin with."""
+    labels: dict[str, str]
+    state_id: pulumi.Input[str]
+    """Made once per state; tells the containers of this state from those of another clone."""
+
+    def images(self, hashes: Mapping[str, str]) -> dict[str, ImageArgs]:
+        """
+        Tell which images the stack needs.
+
+        Args:
+            hashes: content hash of each recipe in `images/`.
+
+        Returns:
+            By role, a base before those that stand on it: `base`, `nginx`, `devserver`, and
+            `server` where the instances run another image than `devserver`. Tags are content
+            hashes and take in the base's.
+        """
+        images: dict[str, ImageArgs] = {}
+        converts = self.settings.models.directory == "prepared"
+        if self.settings.server.image != "devserver":
+            images["server"] = {"reference": self.settings.server.image}
+        if self.settings.balancer.image != "nginx":
+            images["nginx"] = {"reference": self.settings.balancer.image}
+        built = [name for name in ("nginx",) if name not in images]
+        built += ["devserver"] if converts or "server" not in images else []
+        if not built:
+            return images
+        images["base"] = self._base(hashes["base"])
+        for recipe in built:
+            base = images["base"]["reference"]
+            digest = hashlib.sha256(f"{base} {hashes[recipe]}".encode()).hexdigest()[:12]
+            images[recipe] = {
+                "reference": f"{self.prefix}/{recipe}:{digest}",
+                "recipe": recipe,
+                "base": base,
+                "labels": self.labels,
+            }
+        return images
+
+    def _base(self, recipe_hash: str) -> ImageArgs:
+        if self.settings.images.base != "local":
+            return {"reference": self.settings.images.base}
+        return {
+            "reference": f"{self.prefix}/base:{recipe_hash}",
+            "recipe": "base",
+            "labels": self.labels,
+        }
+
+    def model_store(self, image: str, recipe_hash: str) -> ModelStoreArgs:
+        """Tell how the prepared model gets into its volume, converted by *image*."""
+        return {
+            "docker": self.host.docker,
+            "volume": f"{self.prefix}-models-{recipe_hash}",
+            "recipe": "model",
+            "image": image,
+            "command": CONVERT,
+            "convert_s": _CONVERT_S,
+            "labels": self.labels,
+        }
+
+    def balancer(self, image: str) -> BalancerArgs:
+        """Tell how the balancer is reached, and what it is configured with."""
+        balancer = self.settings.balancer
+        subnet = ipaddress.ip_network(self.host.subnet)
+        drain_timeout_s = self.settings.rollout.drain_timeout_s
+        return {
+            "docker": self.host.docker,
+            "prefix": self.prefix,
+            "image": image,
+            "user": NGINX_USER,
+            "cpus": str(balancer.cpus),
+            "subnet": str(subnet),
+            "address": str(subnet[_BALANCER_HOST_NUMBER]),
+            "publish_address": str(balancer.address),
+            "publish_port": balancer.port,
+            "nginx_conf": render_nginx(balancer, drain_timeout_s=drain_timeout_s),
+            "keepalive_min_s": balancer.keepalive_min_timeout_s,
+            "start_s": _START_BALANCER_S,
+            "labels": self._owned(),
+        }
+
+    def instance(
+        self, placement: Placement, image: str, models_source: dict[str, str], balancer: Balancer
+    ) -> InstanceArgs:
+        """Tell one instance where it is placed, what it runs, and what bounds its steps."""
+        settings, rollout = self.settings, self.settings.rollout
+        return {
+            "docker": self.host.docker,
+            "container": f"{self.prefix}-{placement.name}",
+            "image": image,
+            "user": settings.server.user,
+            "command": list(server_command(settings, placement)),
+            "envs": list(server_environment(settings)),
+            "open_files": open_files(settings),
+            "models": list(settings.models.names),
+            "models_source": models_source,
+            "network": balancer.network,
+            "address": placement.address,
+            "port": placement.port,
+            "weight": placement.weight,
+            "cpus": None if placement.cpus is None else str(placement.cpus),
+            "memory_nodes": None if placement.memory_nodes is None else str(placement.memory_nodes),
+            "drain": rollout.drain,
+            "balancer": balancer.reference,
+            "timeouts": {
+                "start_s": rollout.start_timeout_s,
+                "generate_s": rollout.generate_timeout_s,
+                "drain_s": rollout.drain_timeout_s,
+                "stop_s": rollout.stop_timeout_s,
+            },
+            "labels": self._owned(),
+        }
+
+    def _owned(self) -> dict[str, pulumi.Input[str]]:
+        return {**self.labels, "ovms-numa.state": self.state_id}
+
+
+CONVERT = [
+    "python3", "-m", "devserver.convert", "--gguf", "/tmp/model/SmolLM2-135M-Instruct.Q4_1.gguf",  # noqa: S108
+    "--output", "/models", "--name", "smollm2-135m-instruct",
+]  # fmt: skip
+"""The conversion inside the image `devserver`."""

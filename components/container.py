@@ -1,0 +1,66 @@
+"""What every container of a stack has in common, and how actions on a host are declared."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+import pulumi_command as command
+import pulumi_docker as docker
+
+# Relative to the project, the working directory of a plugin: an absolute path would enter the
+# state and differ in each checkout.
+PYTHON = "venv/bin/python"
+
+SPEC_VERSION = 1
+
+# Inputs that the provider would change in place although the process in the container reads
+# them only when it starts, or that it does not change at all. `#initerror` retries a container
+# that was made but could not be set up.
+REPLACE_ON_CHANGES = ["cpuSet", "init", "tmpfs", "healthcheck", "#initerror"]
+
+
+def hardened(*, open_files: int) -> dict[str, Any]:
+    """
+    Return the inputs that keep a container's process from more than it needs.
+
+    Args:
+        open_files: how many it may have open; more than the Docker daemon's own hard limit
+            lets no container start.
+    """
+    return {
+        "read_only": True,
+        "capabilities": docker.ContainerCapabilitiesArgs(drops=["ALL"]),
+        "security_opts": ["no-new-privileges:true"],
+        "init": True,
+        "log_driver": "json-file",
+        "log_opts": {"max-size": "10m", "max-file": "3"},
+        "ulimits": [docker.ContainerUlimitArgs(name="nofile", soft=open_files, hard=open_files)],
+        "restart": "unless-stopped",
+        # An action of `lifecycle` starts it, once it is bound or configured.
+        "start": False,
+        "must_run": False,
+    }
+
+
+def container_labels(labels: Mapping[str, pulumi.Input[str]]) -> list[docker.ContainerLabelArgs]:
+    """Return *labels* as a container takes them, in the order of their keys."""
+    return [docker.ContainerLabelArgs(label=key, value=labels[key]) for key in sorted(labels)]
+
+
+def action(name: str, spec: Mapping[str, object] | None = None) -> dict[str, Any]:
+    """
+    Return the inputs of a Command that runs an action of `lifecycle`.
+
+    Args:
+        name: the action.
+        spec: what it reads from standard input, one key a line, so that a diff reads well.
+    """
+    inputs: dict[str, Any] = {
+        "create": f"{PYTHON} -m lifecycle {name}",
+        "logging": command.local.Logging.STDERR,
+        "add_previous_output_in_env": False,
+    }
+    if spec is not None:
+        inputs["stdin"] = json.dumps({"version": SPEC_VERSION, **spec}, indent=1)
+    return inputs

@@ -1,0 +1,126 @@
+"""One model server, pinned to CPUs and memory."""
+
+from typing import TypedDict
+
+import pulumi
+import pulumi_command as command
+import pulumi_docker as docker
+
+from components.container import REPLACE_ON_CHANGES, action, container_labels, hardened
+
+
+class InstanceArgs(TypedDict):
+    """What an instance is told; its placement is in `cpus`, `memory_nodes`, `address`, `port`."""
+
+    docker: str
+    """URL of the host's Docker engine."""
+    container: str
+    """The container's name."""
+    image: str
+    user: str
+    command: list[str]
+    envs: list[str]
+    models: list[str]
+    """The models that must generate before the instance gets traffic."""
+    models_source: dict[str, str]
+    """The models directory: ``{"volume_name": ...}`` or ``{"host_path": ...}``."""
+    network: pulumi.Input[str]
+    address: str
+    port: int
+    weight: int
+    open_files: int
+    cpus: str | None
+    memory_nodes: str | None
+    drain: bool
+    balancer: dict[str, object]
+    timeouts: dict[str, int]
+    labels: dict[str, pulumi.Input[str]]
+
+
+class ModelServer(pulumi.ComponentResource):
+    """
+    A model server that runs on the CPUs and the memory node of its placement.
+
+    Creates one container (not started) and its Activation: the Command that binds and starts it,
+    waits until it generates, proves the placement and opens it in the balancer; its delete
+    drains. Publishes no port and pulls no model.
+    """
+
+    activation: command.local.Command
+    """What the next instance of a rolling update waits for."""
+    placement: pulumi.Output[str]
+    """The proof, as JSON: the CPUs and memory nodes of every task of the server."""
+
+    def __init__(
+        self,
+        name: str,
+        args: InstanceArgs,
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        after: list[pulumi.Resource] | None = None,
+    ) -> None:
+        super().__init__(
+            "ovms-numa:index:ModelServer", name, {"container": args["container"]}, opts
+        )
+        container = self._container(name, args, after or [])
+        spec = {
+            "instance": name,
+            **{
+                key: args[key]
+                for key in (
+                    "docker", "container", "cpus", "memory_nodes", "address", "port", "weight",
+                    "models", "drain", "balancer", "timeouts",
+                )
+            },
+        }  # fmt: skip
+        self.activation = command.local.Command(
+            f"{name}-activation",
+            **action("activate", spec),
+            delete=action("drain")["create"],
+            triggers=[container.id],
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+        )
+        self.placement = self.activation.stdout
+        self.register_outputs({"placement": self.placement})
+
+    def _container(
+        self, name: str, args: InstanceArgs, after: list[pulumi.Resource]
+    ) -> docker.Container:
+        return docker.Container(
+            name,
+            name=args["container"],
+            image=args["image"],
+            user=args["user"],
+            command=args["command"],
+            envs=args["envs"],
+            cpu_set=args["cpus"],
+            volumes=[
+                docker.ContainerVolumeArgs(
+                    container_path="/workspace", read_only=True, **args["models_source"]
+                )
+            ],
+            tmpfs={"/tmp": "rw,nosuid,nodev,size=256m,mode=1777"},  # noqa: S108
+            networks_advanced=[
+                docker.ContainerNetworksAdvancedArgs(
+                    name=args["network"], ipv4_address=args["address"]
+                )
+            ],
+            labels=container_labels(
+                {
+                    **args["labels"],
+                    "ovms-numa.instance": name,
+                    # Docker's provider has no such input; as a label a change of it replaces.
+                    "ovms-numa.memory-nodes": args["memory_nodes"] or "any",
+                }
+            ),
+            destroy_grace_seconds=args["timeouts"]["stop_s"],
+            **hardened(open_files=args["open_files"]),
+            # By `depends_on` alone: a property of another instance would make the engine delete
+            # all of them together.
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=after,
+                delete_before_replace=True,
+                replace_on_changes=REPLACE_ON_CHANGES,
+            ),
+        )

@@ -1,0 +1,1 @@
+"""The recipe of the development server's image."""

@@ -1,0 +1,106 @@
+"""
+``python -m lifecycle ACTION``: one action on a host.
+
+The actions that change a host (activate, drain, push, prepare) read a JSON spec from standard
+input. Progress goes to standard error, one JSON result to standard output. Exit status: 0 done,
+1 the action failed.
+"""
+
+import argparse
+import json
+import sys
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from lifecycle.errors import LifecycleError
+from planner.errors import PlanError
+
+
+def main(argv: list[str]) -> int:
+    """Run the action named in *argv*; return the exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        result = _run(arguments)
+    except (LifecycleError, PlanError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except ValidationError as error:
+        print(
+            f"the spec on standard input is not one of {arguments.action}: {error}", file=sys.stderr
+        )
+        return 1
+    print(result if isinstance(result, str) else json.dumps(result, sort_keys=True))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m lifecycle", description=__doc__)
+    actions = parser.add_subparsers(dest="action", required=True)
+    for name in ("activate", "drain", "push", "prepare", "identity"):
+        actions.add_parser(name)
+    probe = actions.add_parser("probe", help="print the topology of a host as JSON")
+    probe.add_argument("--sysroot", type=Path, default=Path("/"), help="a captured tree")
+    ask = actions.add_parser("ask", help="print a curl line and the answer of a served stack")
+    ask.add_argument("endpoint")
+    ask.add_argument("question")
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> object:
+    # Each action imports what it needs: a probe at program start should not pay for the rest.
+    if arguments.action == "probe":
+        from lifecycle.probe import probe_topology
+
+        return {"topology": probe_topology(arguments.sysroot).to_json()}
+    if arguments.action == "identity":
+        return uuid.uuid4().hex
+    if arguments.action == "ask":
+        return _ask(arguments.endpoint, arguments.question)
+    return _act(arguments.action, sys.stdin.read())
+
+
+def _ask(endpoint: str, question: str) -> str:
+    from lifecycle.ask import ask, first_model, request_body
+
+    model = first_model(endpoint)
+    return (
+        f"Ask it yourself:\n  curl -s {endpoint}/chat/completions "
+        f"-H 'Content-Type: application/json' -d '{request_body(model, question)}'\n"
+        f"Q: {question}\nA: {ask(endpoint, model, question)}"
+    )
+
+
+def _act(action: str, text: str) -> dict[str, object]:
+    from lifecycle import spec as specs
+
+    if action == "prepare":
+        from lifecycle.prepare import prepare
+
+        model = specs.Prepare.model_validate_json(text)
+        return prepare(model, _progress(model.volume))
+    if action == "push":
+        from lifecycle.push import push
+
+        configuration = specs.Push.model_validate_json(text)
+        return push(configuration, _progress(configuration.balancer.container))
+
+    from lifecycle.activate import activate
+    from lifecycle.drain import drain
+
+    instance = specs.Activation.model_validate_json(text)
+    act = activate if action == "activate" else drain
+    return act(instance, _progress(instance.instance))
+
+
+def _progress(subject: str) -> Callable[[str], None]:
+    def say(message: str) -> None:
+        print(f"{subject}: {message}", file=sys.stderr, flush=True)
+
+    return say
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

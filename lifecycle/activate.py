@@ -1,0 +1,163 @@
+"""
+Bring an instance into service: bind, start, wait until it generates, prove, open.
+
+Idempotent: an instance that serves as planned is left alone, and one of which only the weight
+differs gets a new member file and nothing else.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import docker
+from docker.errors import APIError
+from docker.models.containers import Container
+
+from lifecycle import balancer_config, docker_host, drain, proof, readiness
+from lifecycle.errors import LifecycleError
+from lifecycle.spec import Activation
+
+Progress = Callable[[str], None]
+
+# The SDK's stubs know only two of Docker's four policies.
+_UNLESS_STOPPED: Any = {"Name": "unless-stopped", "MaximumRetryCount": 0}
+_NO_RESTART: Any = {"Name": "no", "MaximumRetryCount": 0}
+
+
+def activate(spec: Activation, progress: Progress) -> dict[str, object]:
+    """
+    Bring the instance of *spec* into service.
+
+    On failure the instance is left stopped and closed, so that it takes no traffic and the next
+    try begins from a known state.
+
+    Returns:
+        The proof: the instance and the CPUs and memory nodes of every task of its server.
+
+    Raises:
+        LifecycleError: a step failed or took longer than its bound.
+    """
+    client = docker_host.connect(spec.docker)
+    container = docker_host.find(client, spec.container)
+    if container is None:
+        raise LifecycleError(
+            subject=spec.instance,
+            step="finding its container",
+            seen=f"there is no container {spec.container}",
+            remedy=f"run `pulumi up --target-replace` with the URN of the container "
+            f"{spec.instance} (`pulumi stack --show-urns`)",
+        )
+    found = _proof_if_serving(spec, container)
+    if found is None:
+        found = _start_over(spec, client, container, progress)
+    else:
+        progress("serves as planned")
+    _open(spec, client, progress)
+    return {
+        "instance": spec.instance,
+        "cpus": " and ".join(found.cpus),
+        "memory_nodes": " and ".join(found.memory_nodes),
+    }
+
+
+def _proof_if_serving(spec: Activation, container: Container) -> proof.Proof | None:
+    """Return the proof of a running instance that is as planned, else none."""
+    policy = container.attrs["HostConfig"]["RestartPolicy"]["Name"]
+    if container.status != "running" or policy != _UNLESS_STOPPED["Name"]:
+        return None
+    try:
+        found = proof.read(container, spec.port)
+    except docker_host.CommandError:
+        return None
+    return None if found.faults(spec.cpus, spec.memory_nodes) else found
+
+
+def _start_over(
+    spec: Activation, client: docker.DockerClient, container: Container, progress: Progress
+) -> proof.Proof:
+    drain.close_and_wait(spec, client, progress)
+    try:
+        container.stop(timeout=spec.timeouts.stop_s)
+        _bind(spec, container, progress)
+        _start(spec, container, progress)
+        readiness.wait_until_it_generates(spec, container, progress)
+        found = _prove(spec, container, progress)
+    except BaseException:
+        # Also when the operator interrupts: nothing half-started may stay behind.
+        container.stop(timeout=spec.timeouts.stop_s)
+        raise
+    finally:
+        container.update(restart_policy=_UNLESS_STOPPED)
+    return found
+
+
+def _bind(spec: Activation, container: Container, progress: Progress) -> None:
+    """
+    Set the CPU set and the memory nodes, and let a server that exits stay down.
+
+    The restart policy is off until the instance is proven: a server that cannot start is then
+    seen to exit once, with its status, instead of being restarted behind the check.
+    """
+    progress(f"binding to CPUs {spec.cpus or 'of the host'}, memory {spec.memory_nodes or 'any'}")
+    try:
+        container.update(
+            cpuset_cpus=spec.cpus,
+            cpuset_mems=spec.memory_nodes,
+            restart_policy=_NO_RESTART,
+        )
+    except APIError as error:
+        raise LifecycleError(
+            subject=spec.instance,
+            step="binding it to its CPUs and memory node",
+            seen=str(error.explanation),
+            remedy="compare the plan (`make plan`) with the CPUs and NUMA nodes that Docker may "
+            "use on this host, and correct the `placement` settings",
+        ) from None
+
+
+def _start(spec: Activation, container: Container, progress: Progress) -> None:
+    progress("starting")
+    try:
+        container.start()
+    except APIError as error:
+        raise LifecycleError(
+            subject=spec.instance,
+            step="starting its container",
+            seen=str(error.explanation),
+            remedy="remove what the message names (an address in use: another container on the "
+            "instances' network), then run `pulumi up` again: it retries this instance, the "
+            "others stay as they are",
+        ) from None
+
+
+def _prove(spec: Activation, container: Container, progress: Progress) -> proof.Proof:
+    step = "proving its placement"
+    remedy = (
+        "find what changed the CPU set between start and proof (`docker events`; a tool that "
+        "re-pins containers), then run `pulumi up` again"
+    )
+    try:
+        found = proof.read(container, spec.port)
+    except docker_host.CommandError as error:
+        raise LifecycleError(
+            subject=spec.instance,
+            step=step,
+            seen=f"its tasks could not be read: {error}",
+            log_lines=docker_host.last_lines(container),
+            remedy="the image needs `sh`, `cat` and `ls`: use one that has them",
+        ) from None
+    if faults := found.faults(spec.cpus, spec.memory_nodes):
+        raise LifecycleError(
+            subject=spec.instance, step=step, seen="; ".join(faults), remedy=remedy
+        )
+    progress(f"proven: {found.tasks} tasks on CPUs {found.cpus[0]}, memory {found.memory_nodes[0]}")
+    return found
+
+
+def _open(spec: Activation, client: docker.DockerClient, progress: Progress) -> None:
+    path = balancer_config.member_path(spec.instance)
+    wanted = balancer_config.render_member(spec.address, spec.port, spec.weight, is_open=True)
+    balancer = docker_host.find(client, spec.balancer.container)
+    if balancer is not None and balancer_config.read_file(balancer, path) == wanted:
+        return
+    balancer_config.change(client, spec.balancer, {path: wanted})
+    progress("open")

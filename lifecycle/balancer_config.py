@@ -1,0 +1,234 @@
+"""
+The balancer's configuration volume: generations of files, one of them current.
+
+A change is a new generation: the current one copied, the change laid over it, checked by
+``nginx -t``, made current by one rename, then loaded. One lock in the volume is held meanwhile,
+so that writers follow each other wherever they run, and a killed writer holds nothing.
+"""
+
+import http.client
+import json
+import time
+import uuid
+from collections.abc import Mapping
+
+import docker
+from docker.errors import APIError
+from docker.models.containers import Container
+
+from lifecycle import docker_host
+from lifecycle.errors import LifecycleError
+from lifecycle.spec import BalancerRef
+
+DIRECTORY = "/etc/ovms-numa"
+HTTP_PORT = 8080
+LOCK_WAIT_S = 60
+RELOAD_WAIT_S = 15
+
+_SCRIPT = """\
+set -eu
+incoming=$1; reload=$2; shift 2
+cd /etc/ovms-numa
+current=$(readlink current || echo gen-0)
+number=$(( ${current#gen-} + 1 ))
+next=gen-$number
+rm -rf "$next"
+mkdir -p "$next/members"
+if [ -e current ]; then cp -R current/. "$next/"; fi
+cp -R "$incoming/." "$next/"
+for gone in "$@"; do rm -f "$next/$gone"; done
+printf 'map "" $generation { default %s; }\\n' "$number" > "$next/generation.conf"
+if ! nginx -t -q -c "/etc/ovms-numa/$next/nginx.conf"; then
+    rm -rf "$next" "$incoming"
+    exit 1
+fi
+ln -sfn "$next" current.new
+mv -T current.new current
+for old in gen-* incoming-*; do [ "$old" = "$next" ] || rm -rf "$old"; done
+if [ "$reload" = yes ]; then nginx -q -c /etc/ovms-numa/current/nginx.conf -s reload; fi
+echo "$number"
+"""
+
+
+def member_path(instance: str) -> str:
+    """Return the path of *instance*'s member file inside a generation."""
+    return f"members/{instance}.conf"
+
+
+def render_member(address: str, port: int, weight: int, *, is_open: bool) -> bytes:
+    """Render a member file: one server of the upstream, closed ones marked `down`."""
+    down = "" if is_open else " down"
+    return f"server {address}:{port} weight={weight} max_fails=0{down};\n".encode()
+
+
+def read_file(container: Container, path: str) -> bytes | None:
+    """Return the current content of *path* in the running balancer, or none."""
+    try:
+        return docker_host.run(container, "cat", f"{DIRECTORY}/current/{path}").encode()
+    except docker_host.CommandError:
+        return None
+
+
+def change(
+    client: docker.DockerClient,
+    balancer: BalancerRef,
+    put: Mapping[str, bytes],
+    *,
+    remove: tuple[str, ...] = (),
+) -> None:
+    """
+    Make a generation with *put* laid over the current one, and load it where Nginx runs.
+
+    Args:
+        client: the Docker engine of the balancer's host.
+        balancer: whose configuration.
+        put: content by path inside the generation.
+        remove: paths to leave out; those that are not there are no fault.
+
+    Raises:
+        LifecycleError: there is no balancer, Nginx refuses the configuration, or it was not
+            loaded in time. The current generation then stays as it was.
+    """
+    container = docker_host.find(client, balancer.container)
+    if container is None:
+        raise LifecycleError(
+            subject=balancer.container,
+            step="changing the balancer's configuration",
+            seen="there is no such container",
+            remedy="run `pulumi up`, which makes the balancer first",
+        )
+    if container.status != "running":
+        _change_at_rest(client, balancer, container, put, remove)
+        return
+    incoming = f"incoming-{uuid.uuid4().hex}"
+    _copy_in(container, f"{DIRECTORY}/", incoming, put)
+    generation = _swap(container, balancer, incoming, reload=True, remove=remove)
+    _wait_until_loaded(balancer, generation)
+
+
+def _change_at_rest(
+    client: docker.DockerClient,
+    balancer: BalancerRef,
+    container: Container,
+    put: Mapping[str, bytes],
+    remove: tuple[str, ...],
+) -> None:
+    helper = client.containers.create(
+        container.attrs["Image"],
+        ["sleep", "120"],
+        entrypoint="",
+        user=container.attrs["Config"]["User"],
+        volumes={balancer.volume: {"bind": DIRECTORY, "mode": "rw"}},
+        network_mode="none",
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges:true"],
+        labels=container.labels,
+    )
+    with docker_host.temporary(helper):
+        incoming = f"incoming-{uuid.uuid4().hex}"
+        _copy_in(helper, "/etc", f"ovms-numa/{incoming}", put)
+        helper.start()
+        _swap(helper, balancer, incoming, reload=False, remove=remove)
+
+
+def _copy_in(container: Container, parent: str, folder: str, put: Mapping[str, bytes]) -> None:
+    """Copy *put* to parent/folder, owned, like each folder on the way, by Nginx's user."""
+    uid, _, gid = container.attrs["Config"]["User"].partition(":")
+    steps = folder.split("/")
+    directories = [*("/".join(steps[: n + 1]) for n in range(len(steps))), f"{folder}/members"]
+    archive = docker_host.tar_of(
+        {f"{folder}/{path}": content for path, content in put.items()},
+        uid=int(uid),
+        gid=int(gid),
+        directories=tuple(directories),
+    )
+    container.put_archive(parent, archive)
+
+
+def _swap(
+    container: Container,
+    balancer: BalancerRef,
+    incoming: str,
+    *,
+    reload: bool,
+    remove: tuple[str, ...],
+) -> int:
+    argv = ("flock", "-w", str(LOCK_WAIT_S), f"{DIRECTORY}/lock", "sh", "-c", _SCRIPT, "sh")
+    try:
+        output = docker_host.run(container, *argv, incoming, "yes" if reload else "no", *remove)
+    except docker_host.CommandError as error:
+        raise LifecycleError(
+            subject=balancer.container,
+            step="changing the balancer's configuration",
+            seen=f"Nginx keeps the one it has: {error}",
+            remedy="correct the `balancer` settings of the stack; if it says nothing of the "
+            f"configuration, another writer held the lock for {LOCK_WAIT_S} s: run "
+            "`pulumi up` again",
+        ) from None
+    return int(output.split()[-1])
+
+
+def _wait_until_loaded(balancer: BalancerRef, generation: int) -> None:
+    """Wait until a worker of *generation*, or of one that followed it, answers."""
+    deadline = time.monotonic() + RELOAD_WAIT_S
+    seen = loaded_generation(balancer)
+    while seen is None or seen < generation:
+        if time.monotonic() > deadline:
+            raise LifecycleError(
+                subject=balancer.container,
+                step="reloading Nginx",
+                seen=f"generation {generation} was not loaded within {RELOAD_WAIT_S} s; "
+                f"generation {seen} answers at {balancer.address}:{HTTP_PORT}",
+                remedy=f"look at `docker logs {balancer.container}`, then run `pulumi up` again",
+            )
+        time.sleep(0.05)
+        seen = loaded_generation(balancer)
+
+
+def loaded_generation(balancer: BalancerRef) -> int | None:
+    """Return the generation that a worker of the balancer answers with, or none."""
+    connection = http.client.HTTPConnection(balancer.address, HTTP_PORT, timeout=3)
+    try:
+        connection.request("GET", "/healthz")
+        return int(json.loads(connection.getresponse().read())["generation"])
+    except (OSError, ValueError, KeyError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def start(client: docker.DockerClient, balancer: BalancerRef, *, start_s: int) -> None:
+    """
+    Start the balancer where it does not run, and wait until it answers.
+
+    Raises:
+        LifecycleError: it could not be started or did not answer within *start_s* seconds.
+    """
+    container = client.containers.get(balancer.container)
+    if container.status == "running":
+        return
+    remedy = "correct what the message names (a port of `balancer` taken by another program: "
+    remedy += "set another one), then run `pulumi up` again"
+    try:
+        container.start()
+    except APIError as error:
+        raise LifecycleError(
+            subject=balancer.container,
+            step="starting the balancer",
+            seen=str(error.explanation),
+            remedy=remedy,
+        ) from None
+    deadline = time.monotonic() + start_s
+    while loaded_generation(balancer) is None:
+        container.reload()
+        if container.status != "running" or time.monotonic() > deadline:
+            log_lines = docker_host.last_lines(container)
+            container.stop(timeout=1)
+            raise LifecycleError(
+                subject=balancer.container,
+                step="starting the balancer",
+                seen=f"no answer at {balancer.address}:{HTTP_PORT} within {start_s} s",
+                log_lines=log_lines,
+                remedy=remedy,
+            )
+        time.sleep(0.1)

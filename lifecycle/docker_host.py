@@ -1,0 +1,103 @@
+"""A host's Docker engine: the few calls that the actions make, with failures in words."""
+
+import io
+import tarfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import cast
+
+import docker
+from docker.errors import APIError, DockerException, NotFound
+from docker.models.containers import Container
+
+from lifecycle.errors import LifecycleError
+
+LOG_LINES = 15
+
+
+def connect(url: str, *, timeout_s: int = 60) -> docker.DockerClient:
+    """
+    Connect to the Docker engine at *url*, such as ``unix:///var/run/docker.sock``.
+
+    Raises:
+        LifecycleError: no engine answers there.
+    """
+    try:
+        client = docker.DockerClient(base_url=url, timeout=timeout_s)
+        client.ping()
+    except DockerException as error:
+        raise LifecycleError(
+            subject=url,
+            step="connecting to Docker",
+            seen=f"no engine answers ({error})",
+            remedy="start Docker there (`make up` does on this machine), or correct `docker` of "
+            "the host in the stack's settings",
+        ) from None
+    return client
+
+
+def find(client: docker.DockerClient, name: str) -> Container | None:
+    """Return the container called *name*, or none."""
+    try:
+        return client.containers.get(name)
+    except NotFound:
+        return None
+
+
+def last_lines(container: Container) -> tuple[str, ...]:
+    """Return the last lines that *container* wrote, oldest first."""
+    try:
+        text = container.logs(tail=LOG_LINES).decode(errors="replace")
+    except APIError:
+        return ()
+    return tuple(line.rstrip() for line in text.splitlines() if line.strip())
+
+
+def run(container: Container, *argv: str) -> str:
+    """
+    Run *argv* in *container* as its own user and return what it printed.
+
+    Raises:
+        CommandError: it exited with another status than 0, or could not be run.
+    """
+    try:
+        status, output = container.exec_run(list(argv))
+    except APIError as error:
+        raise CommandError(str(error.explanation)) from None
+    # Without `stream` or `demux` the SDK returns the whole output at once.
+    text = cast("bytes", output).decode(errors="replace")
+    if status != 0:
+        raise CommandError(text.strip() or f"exit status {status}")
+    return text
+
+
+class CommandError(Exception):
+    """A command inside a container failed; its text is what the command printed."""
+
+
+def tar_of(
+    files: Mapping[str, bytes], *, uid: int = 0, gid: int = 0, directories: tuple[str, ...] = ()
+) -> bytes:
+    """Pack *files* (path to content) and *directories*, owned by *uid* and *gid*."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for directory in directories:
+            entry = tarfile.TarInfo(directory)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            entry.uid, entry.gid = uid, gid
+            tar.addfile(entry)
+        for path, content in files.items():
+            entry = tarfile.TarInfo(path)
+            entry.size, entry.mode = len(content), 0o644
+            entry.uid, entry.gid = uid, gid
+            tar.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+@contextmanager
+def temporary(container: Container) -> Iterator[Container]:
+    """Remove *container* at the end, whatever happens."""
+    try:
+        yield container
+    finally:
+        container.remove(force=True)

@@ -1,0 +1,88 @@
+"""Take an instance out of service without cutting a request."""
+
+import time
+from collections.abc import Callable
+
+import docker
+from docker.models.containers import Container
+
+from lifecycle import balancer_config, docker_host, proof
+from lifecycle.spec import Activation
+
+_POLL_S = 0.2
+_ZEROS_IN_A_ROW = 3
+
+Progress = Callable[[str], None]
+
+
+def drain(spec: Activation, progress: Progress) -> dict[str, object]:
+    """
+    Close the instance of *spec*, wait for what it has in flight, and remove its member file.
+
+    A container or a balancer that is gone counts as drained. The instance keeps running: its
+    container is removed by whoever declared it.
+
+    Returns:
+        The instance and how many connections were still open when the wait ended.
+    """
+    client = docker_host.connect(spec.docker)
+    cut = close_and_wait(spec, client, progress)
+    if docker_host.find(client, spec.balancer.container) is not None:
+        path = balancer_config.member_path(spec.instance)
+        balancer_config.change(client, spec.balancer, {}, remove=(path,))
+    return {"instance": spec.instance, "cut": cut}
+
+
+def close_and_wait(spec: Activation, client: docker.DockerClient, progress: Progress) -> int:
+    """
+    Close the instance in the balancer and wait until nothing is in flight to it.
+
+    In flight are the TCP connections to the server's port: requests that run and those that
+    wait in its queue alike. A worker of Nginx that a reload replaced keeps idle client
+    connections, and so may still send requests, for `keepalive_min_timeout`; so the count
+    starts after that. Its idle connections to the server it closes at once.
+
+    Returns:
+        How many connections were still open when `drain_s` had passed.
+    """
+    container = docker_host.find(client, spec.container)
+    balancer = docker_host.find(client, spec.balancer.container)
+    if not spec.drain or balancer is None or balancer.status != "running":
+        return 0
+    _close(spec, client, balancer, progress)
+    if container is None or container.status != "running":
+        return 0
+    progress("draining")
+    time.sleep(spec.balancer.keepalive_min_s)
+    cut = _wait_for_zero(spec, container)
+    progress(
+        f"drained, {cut} connections cut after {spec.timeouts.drain_s} s" if cut else "drained"
+    )
+    return cut
+
+
+def _close(
+    spec: Activation, client: docker.DockerClient, balancer: Container, progress: Progress
+) -> None:
+    path = balancer_config.member_path(spec.instance)
+    closed = balancer_config.render_member(spec.address, spec.port, spec.weight, is_open=False)
+    found = balancer_config.read_file(balancer, path)
+    if found is None or found == closed:
+        return
+    balancer_config.change(client, spec.balancer, {path: closed})
+    progress("closed")
+
+
+def _wait_for_zero(spec: Activation, container: Container) -> int:
+    """Wait for several zeros in a row, as a request may be between two connections."""
+    deadline = time.monotonic() + spec.timeouts.drain_s
+    zeros = 0
+    while True:
+        try:
+            count = proof.connections(container, spec.port)
+        except docker_host.CommandError:
+            return 0  # the container went away meanwhile
+        zeros = zeros + 1 if count == 0 else 0
+        if zeros == _ZEROS_IN_A_ROW or time.monotonic() > deadline:
+            return count
+        time.sleep(_POLL_S)

@@ -1,0 +1,104 @@
+"""
+What a host looks like now, read only: its topology, and which containers of a stack run.
+
+Sources: sysfs ``/sys/devices/system/{cpu,node}`` and the CPU set of the control group in which
+Docker makes its containers (cgroup version 2: `cpuset.cpus.effective`; 1: `cpuset.effective_cpus`).
+"""
+
+import json
+from pathlib import Path
+
+from lifecycle import docker_host
+from planner.errors import TopologyError
+from planner.topology import HostTopology, parse_sysfs
+
+_SYSFS = (
+    "sys/devices/system/cpu/online",
+    "sys/devices/system/node/online",
+    "sys/devices/system/node/node*/cpulist",
+    "sys/devices/system/node/node*/meminfo",
+    "sys/devices/system/node/node*/distance",
+    "sys/devices/system/cpu/cpu*/topology/thread_siblings_list",
+    "sys/devices/system/cpu/cpu*/topology/core_cpus_list",
+    "sys/devices/system/cpu/cpu*/topology/physical_package_id",
+)
+
+# Where Docker's containers go, nearest first: the parent group that Docker makes (cgroupfs
+# driver), the slice that systemd gives it, else the root. Version 2, then version 1.
+_ALLOWED = {
+    "cpus": (
+        "sys/fs/cgroup/docker/cpuset.cpus.effective",
+        "sys/fs/cgroup/system.slice/cpuset.cpus.effective",
+        "sys/fs/cgroup/cpuset.cpus.effective",
+        "sys/fs/cgroup/cpuset/docker/cpuset.effective_cpus",
+        "sys/fs/cgroup/cpuset/cpuset.effective_cpus",
+    ),
+    "mems": (
+        "sys/fs/cgroup/docker/cpuset.mems.effective",
+        "sys/fs/cgroup/system.slice/cpuset.mems.effective",
+        "sys/fs/cgroup/cpuset.mems.effective",
+        "sys/fs/cgroup/cpuset/docker/cpuset.effective_mems",
+        "sys/fs/cgroup/cpuset/cpuset.effective_mems",
+    ),
+}
+
+
+def probe_topology(root: Path = Path("/")) -> HostTopology:
+    """
+    Read the topology of this machine, or of a tree captured from another one.
+
+    Raises:
+        TopologyError: the tree lacks what is needed, or contradicts itself.
+    """
+    if not (root / "sys/devices/system/cpu").is_dir():
+        raise TopologyError(f"{root}sys/devices/system/cpu is not there: this is no Linux sysfs")
+    files = {
+        str(path.relative_to(root)): path.read_text()
+        for pattern in _SYSFS
+        for path in root.glob(pattern)
+    }
+    for kind, candidates in _ALLOWED.items():
+        texts = (root / candidate for candidate in candidates)
+        found = next((path.read_text() for path in texts if path.is_file()), "")
+        if found.strip():
+            files[f"allowed/{kind}"] = found
+    return parse_sysfs(files)
+
+
+def read_topology(source: str) -> HostTopology:
+    """
+    Read the topology that a host's setting `topology` names.
+
+    Args:
+        source: ``probe`` for this machine as it is, or a captured file of the project.
+
+    Raises:
+        TopologyError: it cannot be read, lacks something, or contradicts itself.
+    """
+    if source == "probe":
+        return probe_topology()
+    try:
+        data = json.loads(Path(source).read_text())
+    except (OSError, ValueError) as error:
+        raise TopologyError(
+            f"{source} cannot be read ({error}); capture the host's topology into it, or set the "
+            "host's topology to probe"
+        ) from None
+    return HostTopology.from_json(data.get("topology", data))
+
+
+def running_instances(docker_url: str, labels: dict[str, str]) -> frozenset[str]:
+    """
+    Return the names of the instances with *labels* whose containers run.
+
+    Raises:
+        LifecycleError: no Docker engine answers at *docker_url*.
+    """
+    client = docker_host.connect(docker_url, timeout_s=10)
+    wanted = [f"{key}={value}" for key, value in labels.items()]
+    containers = client.containers.list(filters={"label": wanted, "status": "running"})
+    return frozenset(
+        container.labels["ovms-numa.instance"]
+        for container in containers
+        if "ovms-numa.instance" in container.labels
+    )

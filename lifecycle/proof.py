@@ -1,0 +1,97 @@
+"""
+Where an instance really runs: the CPUs and memory nodes of every task of its server.
+
+Read from ``/proc`` inside the container, of the processes that own the server's port, because
+that is what the kernel enforces; ``docker inspect`` only repeats what was asked for. Fields:
+proc(5), `Cpus_allowed_list` and `Mems_allowed_list` of ``/proc/PID/task/TID/status``; socket
+tables: ``/proc/net/tcp`` (state 01 = established, 0A = listening; ports in hexadecimal).
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from docker.models.containers import Container
+
+from lifecycle import docker_host
+from planner.cpuset import CpuSet
+
+_LISTENING, _ESTABLISHED = "0A", "01"
+_FIELDS = re.compile(r"^(Cpus|Mems)_allowed_list:\s*(\S*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """The lists found, over all tasks: one of each when all tasks agree."""
+
+    cpus: tuple[str, ...]
+    memory_nodes: tuple[str, ...]
+    tasks: int
+
+    def faults(self, cpus: str | None, memory_nodes: str | None) -> tuple[str, ...]:
+        """Return what differs from the lists that were to be, with both lists; none: proven."""
+        wanted = (("CPUs", cpus, self.cpus), ("memory nodes", memory_nodes, self.memory_nodes))
+        return tuple(
+            f"{what}: planned {plan}, found {' and '.join(found) or 'none'}"
+            for what, plan, found in wanted
+            if plan is not None
+            and (len(found) != 1 or CpuSet.parse(found[0]) != CpuSet.parse(plan))
+        )
+
+
+def read(container: Container, port: int) -> Proof:
+    """
+    Read the proof of the server that listens on *port* in *container*.
+
+    Raises:
+        CommandError: no process there owns the port, or ``/proc`` could not be read.
+    """
+    pids = _owners(container, port)
+    if not pids:
+        raise docker_host.CommandError(f"no process in the container listens on port {port}")
+    statuses = "\n".join(
+        docker_host.run(container, "sh", "-c", f"cat /proc/{pid}/task/*/status") for pid in pids
+    )
+    fields = _FIELDS.findall(statuses)
+    return Proof(
+        cpus=tuple(sorted({value for field, value in fields if field == "Cpus"})),
+        memory_nodes=tuple(sorted({value for field, value in fields if field == "Mems"})),
+        tasks=sum(field == "Cpus" for field, _ in fields),
+    )
+
+
+def connections(container: Container, port: int) -> int:
+    """Return how many TCP connections to *port* are open in *container*."""
+    return sum(
+        1 for local, state, _ in _sockets(container) if state == _ESTABLISHED and local == port
+    )
+
+
+def _owners(container: Container, port: int) -> tuple[int, ...]:
+    inodes = {
+        inode
+        for local, state, inode in _sockets(container)
+        if state == _LISTENING and local == port
+    }
+    # One `ls` of every process' descriptors; those of other users cannot be read and print
+    # an error, hence the `|| true`.
+    listing = docker_host.run(container, "sh", "-c", "ls -l /proc/[0-9]*/fd 2>/dev/null || true")
+    owners = set()
+    pid = 0
+    for line in listing.splitlines():
+        if header := re.match(r"/proc/(\d+)/fd:", line):
+            pid = int(header[1])
+        elif (found := re.search(r"socket:\[(\d+)\]", line)) and found[1] in inodes:
+            owners.add(pid)
+    return tuple(sorted(owners))
+
+
+def _sockets(container: Container) -> Iterator[tuple[int, str, str]]:
+    """Yield local port, state and inode of every TCP socket of *container*'s network."""
+    table = docker_host.run(
+        container, "sh", "-c", "cat /proc/net/tcp; [ ! -e /proc/net/tcp6 ] || cat /proc/net/tcp6"
+    )
+    for line in table.splitlines():
+        columns = line.split()
+        if len(columns) > 9 and columns[0].endswith(":") and columns[0][:-1].isdigit():
+            yield int(columns[1].rsplit(":", 1)[1], 16), columns[3], columns[9]

@@ -1,0 +1,27 @@
+"""Put the balancer's configuration in place and start it."""
+
+from collections.abc import Callable
+
+from lifecycle import balancer_config, docker_host
+from lifecycle.spec import Push
+
+
+def push(spec: Push, progress: Callable[[str], None]) -> dict[str, object]:
+    """
+    Validate and load the ``nginx.conf`` of *spec*, starting the balancer where it does not run.
+
+    Member files belong to the instances and are not touched.
+
+    Returns:
+        The balancer's container.
+
+    Raises:
+        LifecycleError: Nginx refuses the configuration, or does not start.
+    """
+    client = docker_host.connect(spec.docker)
+    content = "".join(f"{line}\n" for line in spec.nginx_conf).encode()
+    balancer_config.change(client, spec.balancer, {"nginx.conf": content})
+    progress("configuration loaded")
+    balancer_config.start(client, spec.balancer, start_s=spec.start_s)
+    progress("runs")
+    return {"balancer": spec.balancer.container}

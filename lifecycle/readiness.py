@@ -1,0 +1,110 @@
+"""
+When an instance counts as serving: every model is ready and has generated a token.
+
+A model server opens its port before its models are loaded and answers 404 until then, and its
+health stays good while generation hangs; so neither is asked.
+"""
+
+import http.client
+import json
+import time
+from collections.abc import Callable
+from urllib.parse import quote
+
+from docker.models.containers import Container
+
+from lifecycle import docker_host
+from lifecycle.errors import LifecycleError
+from lifecycle.spec import Activation
+
+_POLL_S = 0.2
+
+
+def wait_until_it_generates(
+    spec: Activation, container: Container, progress: Callable[[str], None]
+) -> None:
+    """
+    Wait until every model of *spec* is ready and then let each generate one token.
+
+    Raises:
+        LifecycleError: the server exited, or a bound of *spec.timeouts* was reached.
+    """
+    for model in spec.models:
+        progress(f"waiting for the model {model}")
+        _wait_until_ready(spec, container, model)
+        _generate(spec, container, model)
+
+
+def _wait_until_ready(spec: Activation, container: Container, model: str) -> None:
+    step = f"waiting for the model {model!r}"
+    path = f"/v2/models/{quote(model, safe='')}/ready"
+    begun = time.monotonic()
+    while True:
+        status, answer = _request(spec, "GET", path, timeout_s=5)
+        if status == 200:
+            return
+        _fail_if_exited(spec, container, step)
+        if time.monotonic() - begun > spec.timeouts.start_s:
+            raise LifecycleError(
+                subject=spec.instance,
+                step=step,
+                seen=f"after {spec.timeouts.start_s} s {path} still answers {answer}",
+                log_lines=docker_host.last_lines(container),
+                remedy="correct what its log names (is the model in the `models.directory`, and "
+                "its name in `models.names`?), or raise `rollout.start-timeout-s`; then run "
+                "`pulumi up` again",
+            )
+        time.sleep(_POLL_S)
+
+
+def _generate(spec: Activation, container: Container, model: str) -> None:
+    step = f"generating one token with the model {model!r}"
+    body = {"model": model, "prompt": "1", "max_tokens": 1}
+    status, answer = _request(
+        spec, "POST", "/v3/completions", body=body, timeout_s=spec.timeouts.generate_s
+    )
+    if status != 200:
+        _fail_if_exited(spec, container, step)
+        raise LifecycleError(
+            subject=spec.instance,
+            step=step,
+            seen=f"/v3/completions answers {answer} (bound: {spec.timeouts.generate_s} s)",
+            log_lines=docker_host.last_lines(container),
+            remedy="correct what its log names, or raise `rollout.generate-timeout-s`; then run "
+            "`pulumi up` again",
+        )
+
+
+def _fail_if_exited(spec: Activation, container: Container, step: str) -> None:
+    container.reload()
+    state = container.attrs["State"]
+    if state["Status"] == "running":
+        return
+    seen = f"the server exited with status {state['ExitCode']}"
+    if state["OOMKilled"]:
+        seen = "the server was killed because memory ran out"
+    raise LifecycleError(
+        subject=spec.instance,
+        step=step,
+        seen=seen,
+        log_lines=docker_host.last_lines(container),
+        remedy="correct what its log names (a flag: `server.flags`; a file: `models.directory`), "
+        "then run `pulumi up` again: it retries this instance, the others stay as they are",
+    )
+
+
+def _request(
+    spec: Activation, method: str, path: str, *, timeout_s: float, body: object = None
+) -> tuple[int | None, str]:
+    """Ask the instance; return the status, and status and body in words."""
+    connection = http.client.HTTPConnection(spec.address, spec.port, timeout=timeout_s)
+    try:
+        headers = {"Content-Type": "application/json"}
+        connection.request(method, path, json.dumps(body) if body else None, headers)
+        response = connection.getresponse()
+        text = response.read().decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        return None, f"nothing ({error or type(error).__name__})"
+    finally:
+        connection.close()
+    return response.status, f"{response.status} {text[:200]}".strip()

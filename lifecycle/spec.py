@@ -1,0 +1,73 @@
+"""
+What an action is told, as JSON on its standard input.
+
+A spec is versioned: a `delete` runs with the spec of the update that made the resource and with
+today's code, so a newer field has a default and an older version stays readable.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Timeouts(_Spec):
+    """Bounds of the steps, in seconds."""
+
+    start_s: int
+    generate_s: int
+    drain_s: int
+    stop_s: int
+
+
+class BalancerRef(_Spec):
+    """Where the balancer is: its container, its configuration volume and its inner address."""
+
+    container: str
+    volume: str
+    address: str
+    keepalive_min_s: int
+
+
+class Activation(_Spec):
+    """One instance: how it is bound, when it counts as serving, how it is balanced."""
+
+    version: Literal[1]
+    instance: str
+    docker: str = Field(description="URL of the host's Docker engine")
+    container: str
+    cpus: str | None = Field(description="Linux CPU list; none: the instance is not pinned")
+    memory_nodes: str | None = Field(description="Linux list of NUMA nodes; none: not bound")
+    address: str
+    port: int
+    models: tuple[str, ...]
+    weight: int
+    drain: bool
+    balancer: BalancerRef
+    timeouts: Timeouts
+
+
+class Push(_Spec):
+    """The balancer's configuration, all but its members."""
+
+    version: Literal[1]
+    docker: str
+    balancer: BalancerRef
+    nginx_conf: tuple[str, ...] = Field(description="the lines of nginx.conf")
+    start_s: int
+
+
+class Prepare(_Spec):
+    """A model to put into a volume, converted to what a model server reads."""
+
+    version: Literal[1]
+    docker: str
+    image: str
+    volume: str
+    labels: dict[str, str]
+    source: str = Field(description="the staged folder, relative to the project")
+    command: tuple[str, ...]
+    convert_s: int

@@ -1,0 +1,1 @@
+"""Decides what runs where; knows nothing of Pulumi, Docker, files or the clock."""

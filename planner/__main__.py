@@ -1,0 +1,125 @@
+"""
+``python -m planner Pulumi.STACK.yaml``: print the plan of a stack without Pulumi.
+
+The one file of the planner that reads files and runs another program.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from planner.errors import PlanError, SettingsError, TopologyError
+from planner.placement import plan
+from planner.settings import HostSettings, parse_settings
+from planner.table import render_table
+from planner.topology import HostTopology
+
+SETTINGS_KEY = "ovms-numa:settings"
+
+_PROBE_TIMEOUT_S = 60
+
+
+def main(argv: list[str]) -> int:
+    """Print the plan, or what keeps it from being made; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m planner", description=__doc__)
+    parser.add_argument("stack_file", type=Path, help="such as Pulumi.dev.yaml")
+    parser.add_argument("--topology", type=Path, help="a captured topology, instead of the stack's")
+    arguments = parser.parse_args(argv)
+    try:
+        sys.stdout.write(plan_text(arguments.stack_file, arguments.topology))
+    except PlanError as error:
+        for fault in error.faults:
+            print(f"error: {fault}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def plan_text(stack_file: Path, topology_file: Path | None = None) -> str:
+    """
+    Make the plan of a stack and render it.
+
+    Args:
+        stack_file: a Pulumi.STACK.yaml; captured topologies are found beside it.
+        topology_file: the topology to plan for; None: the one that the settings name.
+
+    Raises:
+        PlanError: something of it cannot be read, or the plan cannot be made.
+    """
+    settings = parse_settings(_read_stack(stack_file), stack_file.name)
+    topologies = {
+        name: _read_topology(topology_file)
+        if topology_file
+        else _host_topology(host, stack_file.parent)
+        for name, host in settings.hosts.items()
+    }
+    return render_table(plan(settings, topologies), settings)
+
+
+def _read_stack(path: Path) -> Mapping[str, Any]:
+    """Read the settings, as plain data, out of a stack file."""
+    try:
+        document = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise SettingsError(
+            f"{path} cannot be read: {error.strerror}. Name a Pulumi.STACK.yaml that is there."
+        ) from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path} is not YAML: {error}. Write it as Pulumi.dev.yaml.") from None
+    config = document.get("config") if isinstance(document, Mapping) else None
+    settings = config.get(SETTINGS_KEY) if isinstance(config, Mapping) else None
+    if not isinstance(settings, Mapping):
+        raise SettingsError(
+            f"{path} has no settings under config: {SETTINGS_KEY}. Write them as Pulumi.dev.yaml."
+        )
+    return settings
+
+
+def _host_topology(host: HostSettings, directory: Path) -> HostTopology:
+    return _probe() if host.topology == "probe" else _read_topology(directory / host.topology)
+
+
+def _read_topology(path: Path) -> HostTopology:
+    """Read a captured topology: what ``python -m lifecycle probe`` prints, or its inner part."""
+    try:
+        document = json.loads(path.read_text())
+    except OSError as error:
+        raise TopologyError(
+            f"{path} cannot be read: {error.strerror}. Name a captured topology that is there."
+        ) from None
+    except ValueError as error:
+        raise TopologyError(f"{path} is not JSON: {error}. Capture the topology again.") from None
+    return HostTopology.from_json(_inner(document), str(path))
+
+
+def _probe() -> HostTopology:
+    """Read the topology of this machine."""
+    command = [sys.executable, "-m", "lifecycle", "probe"]
+    try:
+        done = subprocess.run(  # noqa: S603 (a fixed command of this project)
+            command, capture_output=True, text=True, timeout=_PROBE_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise TopologyError(
+            f"The probe of this host gave no answer in {_PROBE_TIMEOUT_S} s. "
+            "Run `python -m lifecycle probe` to see where it hangs."
+        ) from None
+    if done.returncode:
+        raise TopologyError(
+            f"The probe of this host failed: {done.stderr.strip()}. Or plan for a captured "
+            "topology with --topology FILE."
+        )
+    return HostTopology.from_json(_inner(json.loads(done.stdout)), "probe")
+
+
+def _inner(document: Any) -> Any:
+    return document.get("topology", document) if isinstance(document, Mapping) else document
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,130 @@
+"""What an operator should know of a plan that is good enough to be carried out."""
+
+from collections.abc import Iterator, Mapping
+
+from planner.cpuset import CpuSet
+from planner.placement.usable import all_cpus, usable_cores
+from planner.plan import Placement
+from planner.settings import Settings
+from planner.topology import HostTopology
+
+
+def plan_notes(
+    settings: Settings, hosts: Mapping[str, HostTopology], placements: tuple[Placement, ...]
+) -> tuple[str, ...]:
+    """
+    Say in words what the placements mean for their neighbours and for updates.
+
+    Args:
+        settings: of the stack.
+        hosts: the topology of each of its hosts.
+        placements: all of them, in order.
+    """
+    notes: list[str] = []
+    for name, host in hosts.items():
+        own = tuple(one for one in placements if one.host == name)
+        notes += _host_notes(settings, name, host, own)
+    return (*notes, *_binding_notes(settings), *_rollout_notes(settings, placements))
+
+
+def _host_notes(
+    settings: Settings, name: str, host: HostTopology, placements: tuple[Placement, ...]
+) -> Iterator[str]:
+    yield from _partly_allowed(name, host)
+    # Without a CPU set of its own an instance has no neighbours to name; `_binding_notes` says so.
+    if settings.placement.cpu_binding != "node":
+        return
+    owners = _owners(placements)
+    yield from _shared(owners)
+    yield from _left_over(settings, name, host, placements)
+    yield from _balancer(settings, owners)
+
+
+def _partly_allowed(name: str, host: HostTopology) -> Iterator[str]:
+    for core in host.cores:
+        allowed = core.cpus & host.allowed_cpus
+        if allowed and allowed != core.cpus:
+            yield (
+                f"core {core.cpus} of host {name} is left out: containers may use only {allowed} "
+                "of it"
+            )
+
+
+def _owners(placements: tuple[Placement, ...]) -> dict[int, tuple[str, ...]]:
+    """Map each pinned CPU to the names of the instances on it."""
+    owners: dict[int, tuple[str, ...]] = {}
+    for placement in placements:
+        for cpu in placement.cpus or ():
+            owners[cpu] = (*owners.get(cpu, ()), placement.name)
+    return owners
+
+
+def _shared(owners: Mapping[int, tuple[str, ...]]) -> Iterator[str]:
+    for names in sorted({names for names in owners.values() if len(names) > 1}):
+        cpus = CpuSet.of(cpu for cpu, its in owners.items() if its == names)
+        yield f"CPUs {cpus} are shared by {', '.join(names)} (placement.cpu-sharing is allowed)"
+
+
+def _left_over(
+    settings: Settings, name: str, host: HostTopology, placements: tuple[Placement, ...]
+) -> Iterator[str]:
+    """Say which cores an even division leaves, and whether any is left for the system."""
+    pinned = CpuSet.of(cpu for one in placements for cpu in one.cpus or ())
+    reserved = settings.placement.reserved_cpus
+    if settings.placement.cores_per_instance is None:
+        for node in host.nodes:
+            cores = usable_cores(host, node, reserved)
+            idle = all_cpus(core for core in cores if not core.cpus & pinned)
+            if idle and any(one.node == node.id for one in placements):
+                yield (
+                    f"CPUs {idle} of NUMA node {node.id} of host {name} run no instance: "
+                    f"{len(cores)} cores do not divide evenly by "
+                    f"{settings.placement.instances_per_node}"
+                )
+    if all(core.cpus & pinned for core in host.cores):
+        yield (
+            f"every core of host {name} runs an instance, and the operating system shares them; "
+            "placement.reserved-cpus keeps cores free"
+        )
+
+
+def _balancer(settings: Settings, owners: Mapping[int, tuple[str, ...]]) -> Iterator[str]:
+    cpus = settings.balancer.cpus
+    if not cpus:
+        yield (
+            f"the balancer floats (balancer.cpus is empty): it shares CPUs {CpuSet.of(owners)} "
+            "with the instances"
+        )
+    shared = cpus & CpuSet.of(owners)
+    if shared:
+        names = sorted({name for cpu in shared for name in owners[cpu]})
+        yield (
+            f"the balancer shares CPUs {shared} with {', '.join(names)}; "
+            "placement.reserved-cpus keeps cores free for it"
+        )
+
+
+def _binding_notes(settings: Settings) -> Iterator[str]:
+    binding = settings.placement.cpu_binding
+    if binding != "node":
+        on = "on every usable CPU of its host" if binding == "host" else "on any CPU"
+        yield (
+            f"placement.cpu-binding is {binding}, which is there to measure against: each "
+            f"instance runs {on}, whatever its NUMA node"
+        )
+    if settings.placement.memory_binding == "none":
+        yield (
+            "placement.memory-binding is none, which is there to measure against: an instance may "
+            "take memory from any NUMA node"
+        )
+
+
+def _rollout_notes(settings: Settings, placements: tuple[Placement, ...]) -> Iterator[str]:
+    down, all_of_them = settings.rollout.max_unavailable, len(placements)
+    if down >= all_of_them:
+        yield (
+            f"rollout.max-unavailable is {down} of {all_of_them}: "
+            "an update leaves no instance serving"
+        )
+    if not settings.rollout.drain:
+        yield "rollout.drain is false: an update cuts the requests in flight"

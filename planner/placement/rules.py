@@ -1,0 +1,194 @@
+"""The rules by which instances are placed."""
+
+from collections.abc import Iterator, Mapping
+
+from planner.cpuset import CpuSet
+from planner.errors import PlacementError
+from planner.placement.notes import plan_notes
+from planner.placement.usable import all_cpus, pick_cpus, usable_cores, why_unplaced
+from planner.plan import Placement, Plan, Unplaced
+from planner.settings import PlacementSettings, Settings
+from planner.topology import Core, HostTopology, NumaNode
+
+# Host numbers of the instances' subnet below this are for the gateway and the balancer.
+FIRST_HOST_NUMBER = 16
+
+_HIGHEST_PORT = 65535
+
+
+def plan(settings: Settings, topologies: Mapping[str, HostTopology]) -> Plan:
+    """
+    Place the instances of a stack.
+
+    Every usable NUMA node gets ``placement.instances-per-node`` instances; instance k of a node
+    gets its usable cores [k*c, (k+1)*c), in order of lowest CPU, where c is
+    ``placement.cores-per-instance``. Only with ``placement.cpu-sharing: allowed`` does the count
+    go round to the node's first core again. Names, ports and addresses are of host, node and
+    ordinal alone, so that one instance more moves no other.
+
+    Args:
+        settings: of the stack.
+        topologies: by host name; those of other hosts are not looked at.
+
+    Raises:
+        PlacementError: the settings do not fit the hosts; names every fault of every node.
+    """
+    missing = [name for name in sorted(settings.hosts) if name not in topologies]
+    if missing:
+        raise PlacementError(
+            *(
+                f"host {name}: its topology is not known. Probe it, or capture it into the file "
+                f"that hosts.{name}.topology names."
+                for name in missing
+            )
+        )
+    hosts = {name: topologies[name] for name in sorted(settings.hosts)}
+    faults = [fault for name in hosts for fault in _host_faults(name, hosts[name], settings)]
+    placements: list[Placement] = []
+    unplaced: list[Unplaced] = []
+    for name, host in hosts.items():
+        for node in host.nodes:
+            reason = why_unplaced(host, node, settings.placement)
+            if reason is not None:
+                unplaced.append(Unplaced(host=name, node=node.id, reason=reason))
+                continue
+            try:
+                placements += _place_node(name, host, node, settings)
+            except PlacementError as error:
+                faults += error.faults
+    if not placements and not faults:
+        faults.append(_nothing_placed(unplaced))
+    if faults:
+        raise PlacementError(*faults)
+    notes = plan_notes(settings, hosts, tuple(placements))
+    return Plan(placements=tuple(placements), unplaced=tuple(unplaced), notes=notes)
+
+
+def _host_faults(name: str, host: HostTopology, settings: Settings) -> Iterator[str]:
+    """Yield what the settings name that *host* does not have."""
+    ids = CpuSet.of(node.id for node in host.nodes)
+    unknown = CpuSet.of(settings.placement.exclude_nodes) - ids
+    if unknown:
+        yield (
+            f"placement.exclude-nodes: host {name} has no NUMA node {unknown}; it has {ids}. "
+            "Write ids of these."
+        )
+    reserved = settings.placement.reserved_cpus
+    if not reserved <= host.online:
+        yield (
+            f"placement.reserved-cpus: CPUs {reserved - host.online} are not online on host "
+            f"{name}; {host.online} are. Write CPUs of these."
+        )
+    touched = all_cpus(core for core in host.cores if core.cpus & reserved)
+    if not touched <= reserved:
+        yield (
+            f"placement.reserved-cpus: {reserved} leaves CPUs {touched - reserved} of the same "
+            f"cores of host {name} over, and instances get whole cores. Write {touched}."
+        )
+    if not settings.balancer.cpus <= host.allowed_cpus:
+        yield (
+            f"balancer.cpus: CPUs {settings.balancer.cpus - host.allowed_cpus} are not among those "
+            f"that containers may use on host {name} ({host.allowed_cpus}). Write CPUs of these."
+        )
+
+
+def _place_node(
+    name: str, host: HostTopology, node: NumaNode, settings: Settings
+) -> list[Placement]:
+    """Place all instances of one node, or raise what keeps them from fitting."""
+    rules = settings.placement
+    cores = usable_cores(host, node, rules.reserved_cpus)
+    each = _cores_each(name, node, cores, rules)
+    step = host.nodes[-1].id + 1
+    offsets = [node.id + ordinal * step for ordinal in range(rules.instances_per_node)]
+    _check_room(name, node, offsets[-1], settings)
+    first_address = settings.hosts[name].subnet.network_address + FIRST_HOST_NUMBER
+    placements: list[Placement] = []
+    for ordinal, offset in enumerate(offsets):
+        own = [cores[(ordinal * each + index) % len(cores)] for index in range(each)]
+        placements.append(
+            Placement(
+                host=name,
+                node=node.id,
+                ordinal=ordinal,
+                cpus=_bound_cpus(host, own, rules),
+                memory_nodes=CpuSet.of([node.id]) if rules.memory_binding == "bind" else None,
+                threads=len(pick_cpus(own, rules.smt)),
+                port=settings.server.rest_port + offset,
+                address=str(first_address + offset),
+                weight=each,
+            )
+        )
+    return placements
+
+
+def _cores_each(
+    name: str, node: NumaNode, cores: tuple[Core, ...], rules: PlacementSettings
+) -> int:
+    """
+    Tell how many cores each instance of *node* gets.
+
+    Raises:
+        PlacementError: the node has fewer usable cores than its instances need.
+    """
+    instances, usable = rules.instances_per_node, len(cores)
+    shared = rules.cpu_sharing == "allowed"
+    each = rules.cores_per_instance or max(1, usable // instances)
+    needed = each if shared else each * instances
+    if needed <= usable:
+        return each
+    has = f"NUMA node {node.id} of host {name} has {usable} usable cores ({all_cpus(cores)})"
+    leave_out = f"leave the node out with placement.exclude-nodes: [{node.id}]"
+    if each > usable:
+        raise PlacementError(
+            f"{has}, but placement.cores-per-instance is {each}. "
+            f"Lower it to {usable} or less, or {leave_out}."
+        )
+    raise PlacementError(
+        f"{has}, but placement.instances-per-node is {instances} and each instance needs {each} "
+        f"of its own: {needed}. Lower placement.instances-per-node to {usable // each} or less, "
+        f"set placement.cpu-sharing: allowed, or {leave_out}."
+    )
+
+
+def _check_room(name: str, node: NumaNode, last_offset: int, settings: Settings) -> None:
+    """Refuse ports above the highest, and addresses outside the host's subnet."""
+    faults: list[str] = []
+    port = settings.server.rest_port + last_offset
+    if port > _HIGHEST_PORT:
+        faults.append(
+            f"server.rest-port: from {settings.server.rest_port} on, the last instance of NUMA "
+            f"node {node.id} of host {name} would get port {port}, above {_HIGHEST_PORT}. "
+            f"Write {_HIGHEST_PORT - last_offset} or less."
+        )
+    subnet = settings.hosts[name].subnet
+    room = subnet.num_addresses - FIRST_HOST_NUMBER - 1
+    if last_offset >= room:
+        faults.append(
+            f"hosts.{name}.subnet: {subnet} has room for {room} instances from its 17th address "
+            f"on, but the last one of NUMA node {node.id} would be number {last_offset + 1}. "
+            "Write a larger network, or lower placement.instances-per-node."
+        )
+    if faults:
+        raise PlacementError(*faults)
+
+
+def _bound_cpus(host: HostTopology, own: list[Core], rules: PlacementSettings) -> CpuSet | None:
+    """Give the CPU set of an instance that was given the cores *own*."""
+    if rules.cpu_binding == "none":
+        return None
+    if rules.cpu_binding == "node":
+        return pick_cpus(own, rules.smt)
+    nodes = (node for node in host.nodes if node.id not in rules.exclude_nodes)
+    cores = (core for node in nodes for core in usable_cores(host, node, rules.reserved_cpus))
+    return pick_cpus(cores, rules.smt)
+
+
+def _nothing_placed(unplaced: list[Unplaced]) -> str:
+    reasons = "; ".join(
+        f"NUMA node {one.node} of host {one.host}: {one.reason}" for one in unplaced
+    )
+    return (
+        f"No NUMA node can take an instance: {reasons}. Change placement.exclude-nodes or "
+        "placement.reserved-cpus, or what the Docker daemon is allowed."
+    )

@@ -1,0 +1,81 @@
+"""
+The strict model of a stack's settings, and the only place of their defaults.
+
+Owns what can be told from the settings alone. Whether they fit a host is `planner.placement`'s.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, ValidationError
+
+from planner.errors import SettingsError
+from planner.settings.base import Section, fault
+from planner.settings.endpoint import BalancerSettings, ImageSettings, RolloutSettings
+from planner.settings.faults import describe
+from planner.settings.host import HostName, HostSettings, PlacementSettings
+from planner.settings.serving import PREPARED_MODEL, ModelSettings, ServerSettings
+
+__all__ = [
+    "PREPARED_MODEL",
+    "BalancerSettings",
+    "HostSettings",
+    "ImageSettings",
+    "ModelSettings",
+    "PlacementSettings",
+    "RolloutSettings",
+    "Section",
+    "ServerSettings",
+    "Settings",
+    "parse_settings",
+]
+
+
+def _one_host(hosts: Mapping[str, HostSettings]) -> Mapping[str, HostSettings]:
+    if len(hosts) == 1:
+        return hosts
+    seen = ", ".join(hosts) or "none"
+    raise fault(
+        f"{len(hosts)} hosts ({seen}), and this version places instances on exactly one; "
+        "write one host here, and a stack of its own for each other"
+    )
+
+
+class Settings(Section):
+    """All settings of one stack: the value of its key ``ovms-numa:settings``."""
+
+    hosts: Annotated[Mapping[HostName, HostSettings], AfterValidator(_one_host)] = Field(
+        description="The hosts by name; exactly one."
+    )
+    placement: PlacementSettings = Field(
+        default=PlacementSettings(), description="How instances lie on NUMA nodes."
+    )
+    server: ServerSettings = Field(default=ServerSettings(), description="The model server.")
+    models: ModelSettings = Field(default=ModelSettings(), description="The models served.")
+    balancer: BalancerSettings = Field(
+        default=BalancerSettings(), description="The endpoint in front of the instances."
+    )
+    rollout: RolloutSettings = Field(
+        default=RolloutSettings(), description="How changes reach the instances."
+    )
+    images: ImageSettings = Field(
+        default=ImageSettings(), description="What the images made here are built on."
+    )
+
+
+def parse_settings(data: Mapping[str, Any], source: str) -> Settings:
+    """
+    Check the settings of one stack.
+
+    Args:
+        data: the value of the stack's key ``ovms-numa:settings``, as YAML or JSON gives it.
+        source: the file that it stands in, for the faults.
+
+    Raises:
+        SettingsError: names every fault as ``SOURCE: path.to.key: what was seen; why; remedy``.
+    """
+    try:
+        return Settings.model_validate(dict(data) if isinstance(data, Mapping) else data)
+    except ValidationError as error:
+        faults = describe(error.errors(include_url=False), Settings)
+        raise SettingsError(*(f"{source}: {path}: {text}" for path, text in faults)) from None

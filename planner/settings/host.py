@@ -1,0 +1,113 @@
+"""The hosts, and how instances lie on their NUMA nodes."""
+
+import re
+from ipaddress import IPv4Network
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from planner.cpuset import HIGHEST_ID, CpuSet
+from planner.settings.base import FromList, LinuxList, Section, Subnet, fault
+
+# RFC 1123 label; short, because it begins the name of every container.
+_HOST_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,18}[a-z0-9])?")
+_TOPOLOGY_FILE = re.compile(r"hosts/[A-Za-z0-9][A-Za-z0-9._-]*\.json")
+_SOCKET = re.compile(r"unix:///[^\s]+")
+
+
+def _host_name(value: str) -> str:
+    if _HOST_NAME.fullmatch(value):
+        return value
+    raise fault(
+        f"{value!r} cannot begin a container's name; write at most 20 lower-case letters, digits "
+        "and hyphens, with a letter or digit at both ends"
+    )
+
+
+HostName = Annotated[str, AfterValidator(_host_name)]
+
+
+def _docker(value: str) -> str:
+    if _SOCKET.fullmatch(value):
+        return value
+    if value.startswith(("ssh://", "tcp://", "http://", "https://", "npipe://")):
+        raise fault(
+            f"{value!r} is a remote Docker engine, and this version drives only the local one; "
+            "write unix:///var/run/docker.sock"
+        )
+    raise fault(
+        f"{value!r} is not the URL of a Docker socket; write unix:// and the socket's absolute "
+        "path, such as unix:///var/run/docker.sock"
+    )
+
+
+def _topology(value: str) -> str:
+    if value == "probe" or _TOPOLOGY_FILE.fullmatch(value):
+        return value
+    raise fault(
+        f"{value!r} says not where the topology comes from; write probe to read it from the host, "
+        "or hosts/NAME.json for a captured one"
+    )
+
+
+class HostSettings(Section):
+    """One machine with a Docker engine."""
+
+    docker: Annotated[str, AfterValidator(_docker)] = Field(
+        default="unix:///var/run/docker.sock",
+        description="Docker engine of the host; a local socket (unix://).",
+    )
+    topology: Annotated[str, AfterValidator(_topology)] = Field(
+        default="probe",
+        description="Where its NUMA topology comes from: probe, or a captured hosts/NAME.json.",
+    )
+    subnet: Subnet = Field(
+        default=IPv4Network("172.30.80.0/24"),
+        description="Private IPv4 network (/16 to /27) of the instances, unused on the host.",
+    )
+
+
+def _distinct(ids: tuple[int, ...]) -> tuple[int, ...]:
+    twice = sorted({node for node in ids if ids.count(node) > 1})
+    if twice:
+        raise fault(f"NUMA nodes {twice} are there twice; write each once")
+    return ids
+
+
+class PlacementSettings(Section):
+    """How many instances a NUMA node gets, and which CPUs and memory they get."""
+
+    instances_per_node: int = Field(
+        default=1, ge=1, le=HIGHEST_ID, description="Instances on each NUMA node."
+    )
+    cores_per_instance: int | None = Field(
+        default=None,
+        ge=1,
+        le=HIGHEST_ID,
+        description="Cores of each instance; null: the node's usable cores divided evenly.",
+    )
+    cpu_sharing: Literal["refused", "allowed"] = Field(
+        default="refused",
+        description="May instances share cores with each other and with other stacks: "
+        "refused, or allowed (for development machines).",
+    )
+    exclude_nodes: Annotated[
+        tuple[Annotated[int, Field(ge=0)], ...], FromList, AfterValidator(_distinct)
+    ] = Field(default=(), description="NUMA nodes that get no instance, by id.")
+    reserved_cpus: LinuxList = Field(
+        default=CpuSet(),
+        description="CPUs that no instance gets, as a Linux list such as '0-1,8'; whole cores.",
+    )
+    smt: Literal["one-per-core", "siblings"] = Field(
+        default="one-per-core",
+        description="CPUs an instance gets of its cores: one-per-core, or all siblings.",
+    )
+    cpu_binding: Literal["node", "host", "none"] = Field(
+        default="node",
+        description="CPUs of an instance: its own cores (node); to measure against, "
+        "all usable CPUs of the host (host) or no CPU set (none).",
+    )
+    memory_binding: Literal["bind", "none"] = Field(
+        default="bind",
+        description="Memory of an instance: only its node's (bind), or any (none).",
+    )

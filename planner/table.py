@@ -1,0 +1,53 @@
+"""A plan as text, for people."""
+
+from collections.abc import Iterator, Sequence
+
+from planner.plan import Placement, Plan
+from planner.settings import Settings
+
+_HEADINGS = ("instance", "NUMA node", "CPUs", "memory node", "threads", "address", "weight")
+
+
+def render_table(plan: Plan, settings: Settings) -> str:
+    """
+    Show a plan: its instances, the endpoint, the nodes without instances, the notes.
+
+    Returns:
+        Lines that end with a line break; the same for equal plans and settings.
+    """
+    rows = [_HEADINGS, *(_row(placement) for placement in plan.placements)]
+    lines = [*_aligned(rows), "", _endpoint(settings)]
+    if plan.unplaced:
+        lines += ["", "not placed:"]
+        lines += [f"  {one.host} NUMA node {one.node}: {one.reason}" for one in plan.unplaced]
+    if plan.notes:
+        lines += ["", *(f"note: {note}" for note in plan.notes)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(placement: Placement) -> tuple[str, ...]:
+    return (
+        placement.name,
+        str(placement.node),
+        "any" if placement.cpus is None else str(placement.cpus),
+        "any" if placement.memory_nodes is None else str(placement.memory_nodes),
+        str(placement.threads),
+        f"{placement.address}:{placement.port}",
+        str(placement.weight),
+    )
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip()
+
+
+def _endpoint(settings: Settings) -> str:
+    balancer = settings.balancer
+    return (
+        f"endpoint: http://{balancer.address}:{balancer.port} "
+        f"(balancer on CPUs {balancer.cpus or 'any'}), "
+        f"models: {', '.join(settings.models.names)}, image: {settings.server.image}"
+    )

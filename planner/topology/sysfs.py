@@ -1,0 +1,185 @@
+"""A host's topology from the text of its sysfs files."""
+
+import re
+from collections.abc import Callable, Mapping
+
+from planner.cpuset import CpuSet
+from planner.errors import CpuListError, TopologyError
+from planner.topology.model import Core, HostTopology, NumaNode
+
+# What parse_sysfs reads, as glob patterns below a host's root directory. The masks and the
+# per-CPU `online` files are what kernels before 2.6.29 have instead of the lists.
+SYSFS_PATTERNS = (
+    "sys/devices/system/node/online",
+    "sys/devices/system/node/node[0-9]*/cpulist",
+    "sys/devices/system/node/node[0-9]*/cpumap",
+    "sys/devices/system/node/node[0-9]*/meminfo",
+    "sys/devices/system/node/node[0-9]*/distance",
+    "sys/devices/system/cpu/online",
+    "sys/devices/system/cpu/cpu[0-9]*/online",
+    "sys/devices/system/cpu/cpu[0-9]*/topology/core_cpus_list",
+    "sys/devices/system/cpu/cpu[0-9]*/topology/thread_siblings_list",
+    "sys/devices/system/cpu/cpu[0-9]*/topology/thread_siblings",
+    "sys/devices/system/cpu/cpu[0-9]*/topology/physical_package_id",
+)
+
+# MemTotal differs by some pages from boot to boot; a recorded plan must not.
+_MEMORY_STEP_BYTES = 64 * 1024 * 1024
+
+_NODE_PATH = re.compile(r"sys/devices/system/node/node(\d+)/.+")
+_CPU_PATH = re.compile(r"sys/devices/system/cpu/cpu(\d+)/topology/.+")
+_MEM_TOTAL = re.compile(r"^Node\s+\d+\s+MemTotal:\s+(\d+)\s+kB\s*$", re.MULTILINE)
+
+
+def parse_sysfs(files: Mapping[str, str]) -> HostTopology:
+    """
+    Read a topology from the text of sysfs files.
+
+    Source: the kernel's Documentation/admin-guide/cputopology.rst and
+    Documentation/ABI/stable/sysfs-devices-node.
+
+    Args:
+        files: the text of the files that match SYSFS_PATTERNS, by path below the root directory
+            without a leading slash; and, as ``allowed/cpus`` and ``allowed/mems``, the lists that
+            the Docker daemon may give to containers. These may name CPUs and nodes that do not
+            exist (the kernel's own masks do); without them all is allowed.
+
+    Raises:
+        TopologyError: names everything that is missing or contradictory. Nothing is guessed.
+    """
+    reader = _Reader(files)
+    online = reader.online_cpus()
+    nodes = reader.nodes(online)
+    cores = reader.cores(online)
+    with_memory = CpuSet.of(node.id for node in nodes if node.memory_bytes)
+    allowed_cpus = reader.optional_list("allowed/cpus", online) & online
+    allowed_nodes = reader.optional_list("allowed/mems", with_memory) & with_memory
+    if reader.faults:
+        raise TopologyError(*reader.faults)
+    return HostTopology(
+        nodes=nodes,
+        cores=cores,
+        online=online,
+        allowed_cpus=allowed_cpus,
+        allowed_memory_nodes=allowed_nodes,
+    )
+
+
+class _Reader:
+    """Reads the files and collects what is missing or cannot be read."""
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        # Some tools that capture a host's sysfs end the files with a NUL.
+        self._files = {path: text.rstrip("\0") for path, text in files.items()}
+        self.faults: list[str] = []
+
+    def online_cpus(self) -> CpuSet:
+        """Read the CPUs that run; without the list, those with a topology and no ``online`` 0."""
+        if "sys/devices/system/cpu/online" in self._files:
+            return self.optional_list("sys/devices/system/cpu/online", CpuSet())
+        known = {int(match[1]) for path in self._files if (match := _CPU_PATH.fullmatch(path))}
+        offline = {
+            cpu
+            for cpu in known
+            if self._files.get(f"sys/devices/system/cpu/cpu{cpu}/online", "1").strip() == "0"
+        }
+        if not known - offline:
+            self._missing("sys/devices/system/cpu/online", "which CPUs run")
+        return CpuSet.of(known - offline)
+
+    def nodes(self, online: CpuSet) -> tuple[NumaNode, ...]:
+        """Read every node that has a directory, and check them against the list of nodes."""
+        ids = {int(match[1]) for path in self._files if (match := _NODE_PATH.fullmatch(path))}
+        if not ids:
+            self._missing("sys/devices/system/node/node*", "which NUMA nodes there are")
+        listed = self.optional_list("sys/devices/system/node/online", CpuSet.of(ids))
+        if listed and listed != CpuSet.of(ids):
+            self.faults.append(
+                f"sys/devices/system/node/online lists the NUMA nodes {listed}, "
+                f"but there are directories for {CpuSet.of(ids)}"
+            )
+        return tuple(self._node(node, online) for node in sorted(ids))
+
+    def cores(self, online: CpuSet) -> tuple[Core, ...]:
+        """Read each core once, through its lowest CPU."""
+        siblings = {cpu: self._siblings(cpu) & online for cpu in online}
+        for cpu, core in siblings.items():
+            for other in core:
+                if siblings[other] != core:
+                    self.faults.append(
+                        f"CPU {cpu} has the siblings {core}, but CPU {other} of them has "
+                        f"{siblings[other]}"
+                    )
+        return tuple(
+            Core(core, self._package(cpu)) for cpu, core in siblings.items() if cpu == core.first
+        )
+
+    def optional_list(self, path: str, default: CpuSet) -> CpuSet:
+        """Read the Linux list in *path*; without the file, give *default*."""
+        return self._parsed(path, CpuSet.parse) if path in self._files else default
+
+    def _node(self, node: int, online: CpuSet) -> NumaNode:
+        base = f"sys/devices/system/node/node{node}"
+        cpus = self._cpus(f"{base}/cpulist", mask=f"{base}/cpumap", what="which CPUs it has")
+        return NumaNode(
+            id=node,
+            # Old kernels list offline CPUs here too.
+            cpus=cpus & online,
+            memory_bytes=self._memory_bytes(f"{base}/meminfo"),
+            distances=self._distances(f"{base}/distance"),
+        )
+
+    def _siblings(self, cpu: int) -> CpuSet:
+        base = f"sys/devices/system/cpu/cpu{cpu}/topology"
+        named = f"{base}/core_cpus_list"
+        lists = named if named in self._files else f"{base}/thread_siblings_list"
+        cpus = self._cpus(lists, mask=f"{base}/thread_siblings", what="which CPUs share its core")
+        return cpus | CpuSet.of([cpu])
+
+    def _cpus(self, path: str, *, mask: str, what: str) -> CpuSet:
+        if path not in self._files and mask in self._files:
+            return self._parsed(mask, CpuSet.parse_mask)
+        if path not in self._files:
+            self._missing(path, what)
+            return CpuSet()
+        return self._parsed(path, CpuSet.parse)
+
+    def _parsed(self, path: str, parse: Callable[[str], CpuSet]) -> CpuSet:
+        try:
+            return parse(self._files[path])
+        except CpuListError as error:
+            self.faults.append(f"{path}: {error}")
+            return CpuSet()
+
+    def _package(self, cpu: int) -> int:
+        path = f"sys/devices/system/cpu/cpu{cpu}/topology/physical_package_id"
+        numbers = self._numbers(path, "which socket it is in")
+        if len(numbers) > 1:
+            self.faults.append(f"{path}: {self._files[path]!r} is not one number")
+        return numbers[0] if numbers else -1
+
+    def _distances(self, path: str) -> tuple[int, ...]:
+        return self._numbers(path, "how far each NUMA node's memory is")
+
+    def _numbers(self, path: str, what: str) -> tuple[int, ...]:
+        if path not in self._files:
+            self._missing(path, what)
+            return ()
+        words = self._files[path].split()
+        if not words or not all(re.fullmatch(r"-?[0-9]+", word) for word in words):
+            self.faults.append(f"{path}: {self._files[path]!r} is not a row of numbers")
+            return ()
+        return tuple(int(word) for word in words)
+
+    def _memory_bytes(self, path: str) -> int:
+        if path not in self._files:
+            self._missing(path, "how much memory it has")
+            return 0
+        match = _MEM_TOTAL.search(self._files[path])
+        if match is None:
+            self.faults.append(f"{path}: there is no line 'Node N MemTotal: … kB'")
+            return 0
+        return int(match[1]) * 1024 // _MEMORY_STEP_BYTES * _MEMORY_STEP_BYTES
+
+    def _missing(self, path: str, what: str) -> None:
+        self.faults.append(f"{path} is missing: the kernel does not say {what}")

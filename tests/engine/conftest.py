@@ -1,0 +1,51 @@
+"""One stack for all tests of this folder, brought up once and removed at the end."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.engine.stack import Run, Stack
+
+SETTINGS = {
+    "hosts": {"local": {"subnet": "172.30.96.0/24"}},
+    "placement": {
+        "instances-per-node": 2,
+        "cores-per-instance": 1,
+        # Beside a dev stack on the same CPUs.
+        "cpu-sharing": "allowed",
+    },
+    "balancer": {"port": 18000},
+    "rollout": {"start-timeout-s": 120, "drain-timeout-s": 120, "stop-timeout-s": 5},
+}
+
+
+@pytest.fixture(scope="session")
+def created(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, Run]]:
+    """The stack, and the run that made it from nothing."""
+    stack = Stack(name="test", folder=tmp_path_factory.mktemp("stack"), settings=SETTINGS)
+    leftover = stack.remains()
+    assert not leftover, f"an earlier run left {leftover}: remove them with docker, then run again"
+    run = stack.up()
+    try:
+        assert run.status == 0, run.output
+        yield stack, run
+    finally:
+        stack.configure({})
+        removed = stack.destroy()
+        assert removed.status == 0, removed.output
+        assert stack.remains() == []
+
+
+@pytest.fixture
+def stack(created: tuple[Stack, Run]) -> Iterator[Stack]:
+    """The stack as it was made; what a test changes is changed back after it."""
+    stack, _ = created
+    yield stack
+    stack.configure({})
+    run = stack.up()
+    assert run.status == 0, run.output
+
+
+@pytest.fixture
+def endpoint(stack: Stack) -> str:
+    return str(stack.outputs()["endpoint"])

@@ -1,0 +1,159 @@
+"""A stack on the real Pulumi engine and the real Docker, driven by the command line."""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import docker
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PROJECT = "ovms-numa"
+
+
+@cache
+def engine_environment() -> Mapping[str, str]:
+    """The environment that ``eval "$(make -s env)"`` gives a shell."""
+    shell = 'eval "$(python3 -m engine env)" && env -0'
+    output = subprocess.run(["bash", "-c", shell], cwd=ROOT, check=True, capture_output=True).stdout
+    return dict(item.split("=", 1) for item in output.decode().split("\0") if item)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One finished step of an update: what was done to which resource."""
+
+    op: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A finished run of the command line."""
+
+    status: int
+    output: str
+    steps: tuple[Step, ...] = ()
+
+    def changed(self) -> list[Step]:
+        """The steps that changed something, in order."""
+        same = ("same", "read", "refresh")
+        return [step for step in self.steps if step.op not in same]
+
+    def names(self, *ops: str) -> list[str]:
+        """The resources that any of *ops* was done to, in order."""
+        return [step.name for step in self.steps if step.op in ops]
+
+
+@dataclass(kw_only=True)
+class Stack:
+    """A stack with a state and a stack file of its own, outside the project."""
+
+    name: str
+    folder: Path
+    settings: dict[str, Any]
+    client: docker.DockerClient = field(default_factory=docker.from_env)
+
+    def __post_init__(self) -> None:
+        (self.folder / "state").mkdir(parents=True)
+        # The salt of an empty passphrase, the one that Pulumi.dev.yaml carries.
+        dev = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())
+        self._salt = dev["encryptionsalt"]
+        self.configure({})
+        self._pulumi("stack", "select", "--create", self.name)
+
+    @property
+    def prefix(self) -> str:
+        return f"{PROJECT}-{self.name}"
+
+    def configure(self, changes: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write the stack file: the settings it was made with, with *changes* by section."""
+        settings = {key: dict(value) for key, value in self.settings.items()}
+        for section, values in changes.items():
+            settings[section] = {**settings.get(section, {}), **values}
+        text = {
+            "encryptionsalt": self._salt,
+            "config": {f"{PROJECT}:settings": settings},
+        }
+        (self.folder / "stack.yaml").write_text(yaml.safe_dump(text))
+
+    def up(self, *arguments: str) -> Run:
+        return self._operation("up", "--yes", "--skip-preview", *arguments)
+
+    def preview(self, *arguments: str) -> Run:
+        return self._operation("preview", *arguments)
+
+    def destroy(self) -> Run:
+        return self._operation("destroy", "--yes", "--skip-preview")
+
+    def outputs(self) -> dict[str, Any]:
+        run = self._pulumi("stack", "output", "--json", "--stack", self.name)
+        outputs: dict[str, Any] = json.loads(run.output)
+        return outputs
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start ``pulumi ARGUMENTS`` and return at once."""
+        return subprocess.Popen(
+            ["pulumi", *arguments],
+            cwd=ROOT,
+            env=self._environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def container(self, name: str) -> Any:
+        return self.client.containers.get(f"{self.prefix}-{name}")
+
+    def remains(self) -> list[str]:
+        """What Docker holds of the stack: containers, networks, volumes and images."""
+        label: dict[str, str | list[str] | bool] = {"label": f"ovms-numa.stack={self.name}"}
+        found = [
+            *(one.name for one in self.client.containers.list(all=True, filters=label)),
+            *(one.name for one in self.client.networks.list(filters=label)),
+            *(one.name for one in self.client.volumes.list(filters=label)),
+            *(tag for image in self.client.images.list() for tag in image.tags),
+        ]
+        return [str(name) for name in found if str(name).startswith(self.prefix)]
+
+    def _operation(self, operation: str, *arguments: str) -> Run:
+        events = self.folder / "events.json"
+        events.unlink(missing_ok=True)
+        run = self._pulumi(
+            operation,
+            *("--stack", self.name, "--config-file", str(self.folder / "stack.yaml")),
+            *("--event-log", str(events), "--non-interactive", "--color", "never", *arguments),
+        )
+        return Run(status=run.status, output=run.output, steps=_steps(events, operation))
+
+    def _pulumi(self, *arguments: str) -> Run:
+        process = self.start(*arguments)
+        output, _ = process.communicate(timeout=900)
+        return Run(status=process.returncode, output=output)
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            **engine_environment(),
+            "PULUMI_BACKEND_URL": f"file://{self.folder / 'state'}",
+            "PULUMI_CONFIG_PASSPHRASE": "",
+            # Shows --event-log, which the order of steps is read from.
+            "PULUMI_DEBUG_COMMANDS": "true",
+        }
+
+
+def _steps(events: Path, operation: str) -> tuple[Step, ...]:
+    """Read the steps: the planned ones of a preview, the finished ones of an update."""
+    kind = "resourcePreEvent" if operation == "preview" else "resOutputsEvent"
+    steps = []
+    for line in events.read_text().splitlines() if events.is_file() else ():
+        event = json.loads(line).get(kind)
+        if event is not None:
+            metadata = event["metadata"]
+            steps.append(Step(metadata["op"], metadata["urn"].rsplit("::", 1)[1]))
+    return tuple(steps)

@@ -1,0 +1,118 @@
+"""A step of an activation fails: the rollout stops, the others serve on, the next `up` goes on."""
+
+import re
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.engine.load import clients
+from tests.engine.stack import Run, Stack
+from tests.engine.test_rollout import _wait_until
+from tests.engine.test_up import INSTANCES, MODEL
+
+pytestmark = pytest.mark.engine
+
+GOLDEN = Path(__file__).parents[1] / "data" / "failed_activation"
+FIRST, SECOND = INSTANCES
+CHANGED_FLAG = {"log-level": "WARNING"}
+
+
+def _message(run: Run) -> str:
+    """The failed step's message, without the server's log and what differs from run to run."""
+    lines = [line.strip() for line in run.output.splitlines()]
+    begin = next(n for n, line in enumerate(lines) if re.match(r"local-node0-\d: .+: .+\.$", line))
+    end = next(n for n in range(begin, len(lines)) if lines[n].startswith("What to do:"))
+    text = "\n".join(lines[begin : end + 1]) + "\n"
+    text = re.sub(r"(Its last log lines:\n)(?:.*\n)*?(?=What to do)", r"\1(log)\n", text)
+    return re.sub(r"[0-9a-f]{64}", "(id)", text)
+
+
+def _check(stack: Stack, run: Run, golden: str, endpoint: str) -> None:
+    """The message is as agreed, the second instance serves untouched, the first is closed."""
+    assert run.status != 0
+    assert SECOND not in run.names("delete-replaced", "create-replacement", "create")
+    assert stack.container(FIRST).status == "exited" or stack.container(FIRST).status == "created"
+    with clients(endpoint, MODEL, count=2) as load:
+        _wait_until(lambda: sum(load.answers.values()) > 2)
+    assert load.failures == []
+    assert len(load.answers) == 1
+    assert _message(run) == (GOLDEN / f"{golden}.txt").read_text()
+
+
+def _next_up_goes_on(stack: Stack) -> None:
+    run = stack.up()
+    assert run.status == 0, run.output
+    assert {stack.container(name).status for name in INSTANCES} == {"running"}
+
+
+def test_a_flag_that_the_server_refuses(stack: Stack, endpoint: str) -> None:
+    stack.configure({"server": {"flags": {"no-such-flag": "1"}}})
+
+    run = stack.up()
+
+    _check(stack, run, "flag", endpoint)
+    assert "no-such-flag" in run.output
+    stack.configure({})
+    _next_up_goes_on(stack)
+
+
+def test_a_model_that_is_gone(stack: Stack, endpoint: str) -> None:
+    mount = stack.container(FIRST).attrs["Mounts"]
+    volume = next(Path(one["Source"]) for one in mount if one["Destination"] == "/workspace")
+    model, elsewhere = volume / MODEL, volume / "elsewhere"
+    stack.configure({"server": CHANGED_FLAG, "rollout": {"start-timeout-s": 15}})
+    model.rename(elsewhere)
+    try:
+        run = stack.up()
+        _check(stack, run, "model", endpoint)
+    finally:
+        elsewhere.rename(model)
+    _next_up_goes_on(stack)
+
+
+def test_an_address_that_is_taken(stack: Stack, endpoint: str) -> None:
+    """By a container that a person starts while the instance is being replaced."""
+    address = stack.outputs()["plan"][0]["address"]
+    image = stack.container(FIRST).attrs["Config"]["Image"]
+    intruder = stack.client.containers.create(image, ["600"], entrypoint="sleep")
+    taken = threading.Event()
+
+    def take() -> None:
+        for event in stack.client.events(decode=True, filters={"event": "destroy"}):
+            if event["Actor"]["Attributes"].get("name") == f"{stack.prefix}-{FIRST}":
+                network = stack.client.networks.get(f"{stack.prefix}-instances")
+                network.connect(intruder, ipv4_address=address)
+                intruder.start()
+                taken.set()
+                return
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    try:
+        stack.configure({"server": CHANGED_FLAG})
+        run = stack.up()
+        thread.join(timeout=30)
+        assert taken.is_set()
+        _check(stack, run, "address", endpoint)
+    finally:
+        intruder.remove(force=True)
+    _next_up_goes_on(stack)
+
+
+def test_an_instance_that_is_moved_between_binding_and_proof(stack: Stack, endpoint: str) -> None:
+    def move() -> None:
+        for event in stack.client.events(decode=True, filters={"event": "start"}):
+            if event["Actor"]["Attributes"].get("name") == f"{stack.prefix}-{FIRST}":
+                stack.container(FIRST).update(cpuset_cpus="1")
+                return
+
+    thread = threading.Thread(target=move)
+    thread.start()
+    stack.configure({"server": CHANGED_FLAG})
+    run = stack.up()
+    thread.join(timeout=30)
+
+    _check(stack, run, "moved", endpoint)
+    assert "planned 0, found 1" in run.output
+    _next_up_goes_on(stack)

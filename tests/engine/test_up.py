@@ -1,0 +1,112 @@
+"""From nothing to a served, pinned, proven stack; and nothing to do after that."""
+
+import http.client
+import json
+from urllib.parse import urlsplit
+
+import openai
+import pytest
+
+from lifecycle import proof
+from tests.engine.stack import Run, Stack
+
+pytestmark = pytest.mark.engine
+
+INSTANCES = ("local-node0-0", "local-node0-1")
+MODEL = "smollm2-135m-instruct"
+
+
+def test_up_from_nothing_makes_two_proven_instances(created: tuple[Stack, Run]) -> None:
+    stack, run = created
+
+    outputs = stack.outputs()
+    assert set(INSTANCES) <= set(run.names("create"))
+    for row in outputs["plan"]:
+        assert outputs["placements"][row["instance"]] == {
+            "instance": row["instance"],
+            "cpus": row["cpus"],
+            "memory_nodes": row["memory_nodes"],
+        }
+
+
+def test_what_the_kernel_enforces_is_what_was_planned(stack: Stack) -> None:
+    for row in stack.outputs()["plan"]:
+        container = stack.container(row["instance"])
+        status = container.exec_run(["cat", "/proc/1/status"]).output.decode()
+        config = container.attrs["HostConfig"]
+
+        found = proof.read(container, row["port"])
+
+        assert f"Cpus_allowed_list:\t{row['cpus']}\n" in status
+        assert f"Mems_allowed_list:\t{row['memory_nodes']}\n" in status
+        assert (config["CpusetCpus"], config["CpusetMems"]) == (row["cpus"], row["memory_nodes"])
+        assert found.faults(row["cpus"], row["memory_nodes"]) == ()
+        assert found.tasks > 1
+
+
+def test_a_second_up_and_a_preview_have_nothing_to_do(stack: Stack) -> None:
+    up = stack.up("--expect-no-changes")
+    preview = stack.preview("--expect-no-changes")
+
+    assert (up.status, preview.status) == (0, 0), up.output + preview.output
+    assert (up.changed(), preview.changed()) == ([], [])
+
+
+def test_preview_shows_the_plan(stack: Stack) -> None:
+    output = stack.preview().output
+
+    assert "local-node0-1  0          1     0" in output
+    assert "warning:" not in output
+
+
+def test_the_openai_client_gets_an_answer(endpoint: str) -> None:
+    client = openai.OpenAI(base_url=endpoint, api_key="unused", max_retries=0)
+
+    answer = client.chat.completions.create(
+        model=MODEL,
+        messages=[{"role": "user", "content": "What is the capital of France?"}],
+        max_tokens=30,
+        temperature=0,
+    )
+
+    assert "Paris" in (answer.choices[0].message.content or "")
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens > 0
+
+
+def test_the_openai_client_streams_the_same_answer(endpoint: str) -> None:
+    client = openai.OpenAI(base_url=endpoint, api_key="unused", max_retries=0)
+    question: list[openai.types.chat.ChatCompletionMessageParam] = [
+        {"role": "user", "content": "What is the capital of France?"}
+    ]
+    whole = client.chat.completions.create(
+        model=MODEL, messages=question, max_tokens=30, temperature=0
+    )
+
+    chunks = list(
+        client.chat.completions.create(
+            model=MODEL,
+            messages=question,
+            max_tokens=30,
+            temperature=0,
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+    )
+
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert text == whole.choices[0].message.content
+    assert chunks[-1].usage == whole.usage
+    assert len(chunks) > 5
+
+
+@pytest.mark.parametrize("path", ["/v1/config", "/metrics", "/v2/health/ready", "/v3/other"])
+def test_paths_that_are_not_served_end_at_the_balancer(endpoint: str, path: str) -> None:
+    """OVMS would let anyone reload its configuration."""
+    connection = http.client.HTTPConnection(urlsplit(endpoint).netloc, timeout=10)
+    connection.request("GET", path)
+    response = connection.getresponse()
+
+    assert response.status == 404
+    assert json.loads(response.read())["error"]["message"] == "not served here"
+    connection.close()

@@ -1,0 +1,47 @@
+from typing import Any
+
+from planner.placement import plan
+from planner.server import server_command, server_environment
+from tests.planner.worlds import TWO_NODES, make_host, make_settings
+
+
+def command_of(node: int = 0, **server: Any) -> tuple[str, ...]:
+    settings = make_settings(server={key.replace("_", "-"): value for key, value in server.items()})
+    return server_command(settings, plan(settings, {"box": make_host(TWO_NODES)}).placements[node])
+
+
+def test_a_server_is_told_its_models_its_port_and_its_threads_for_requests() -> None:
+    """OVMS keeps one REST thread for itself: 256 generations need 257."""
+    assert command_of(node=1) == (
+        "--config_path",
+        "/workspace/config.json",
+        "--rest_port",
+        "8001",
+        "--rest_workers",
+        "257",
+        "--metrics_enable",
+        "--file_system_poll_wait_seconds",
+        "0",
+        "--log_level",
+        "INFO",
+    )
+
+
+def test_the_settings_of_the_server_reach_its_command_line() -> None:
+    command = command_of(rest_port=9000, max_concurrency=1, log_level="DEBUG")
+
+    assert command[3:6:2] == ("9000", "2")
+    assert command[-1] == "DEBUG"
+
+
+def test_flags_follow_in_order_of_name_whatever_the_order_they_are_written_in() -> None:
+    flags = {"verbose_response": True, "cache_dir": "-x y", "allow_credentials": False, "n": 0}
+
+    command = command_of(flags=flags)
+
+    assert command[11:] == ("--cache_dir=-x y", "--n=0", "--verbose_response")
+    assert command == command_of(flags=dict(reversed(flags.items())))
+
+
+def test_the_graph_pool_that_can_stall_a_server_is_off() -> None:
+    assert server_environment(make_settings()) == ("OVMS_GRAPH_QUEUE_OFF=1",)

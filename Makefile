@@ -12,7 +12,7 @@ GO_MODULES := engine/command engine/docker engine/language
 .PHONY: help up down preview plan env check test go-test fmt setup setup-dev engine docker
 
 help: ## Print the targets.
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/; s/\$$\$$/$$/' | column -t -s '|'
 	@echo "  STACK=NAME picks the stack; the default is dev, this machine."
 
 up: setup ## Set up what is missing, then bring the stack up and ask it one question.

@@ -14,7 +14,7 @@ SETTINGS = {
         # Beside a dev stack on the same CPUs.
         "cpu-sharing": "allowed",
     },
-    "balancer": {"port": 18000},
+    "balancer": {"port": 18080},
     "rollout": {"start-timeout-s": 120, "drain-timeout-s": 120, "stop-timeout-s": 5},
 }
 

@@ -66,6 +66,8 @@ class Stack:
         self._salt = dev["encryptionsalt"]
         self.configure({})
         self._pulumi("stack", "select", "--create", self.name)
+        # The command line writes one beside the project's own, and takes no other place for it.
+        (ROOT / f"Pulumi.{self.name}.yaml").unlink()
 
     @property
     def prefix(self) -> str:

@@ -165,7 +165,7 @@ def _swap(
             f"configuration, another writer held the lock for {LOCK_WAIT_S} s: run "
             "`pulumi up` again",
         ) from None
-    return int(output.split()[-1])
+    return int(output)
 
 
 def _wait_until_loaded(balancer: BalancerRef, generation: int) -> None:

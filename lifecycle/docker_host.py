@@ -55,20 +55,21 @@ def last_lines(container: Container) -> tuple[str, ...]:
 
 def run(container: Container, *argv: str) -> str:
     """
-    Run *argv* in *container* as its own user and return what it printed.
+    Run *argv* in *container* as its own user and return what it wrote to standard output.
 
     Raises:
         CommandError: it exited with another status than 0, or could not be run.
     """
     try:
-        status, output = container.exec_run(list(argv))
+        status, output = container.exec_run(list(argv), demux=True)
     except APIError as error:
         raise CommandError(str(error.explanation)) from None
-    # Without `stream` or `demux` the SDK returns the whole output at once.
-    text = cast("bytes", output).decode(errors="replace")
+    # With `demux` the SDK returns both streams; its stubs do not know that.
+    streams = cast("tuple[bytes | None, bytes | None]", output)
+    stdout, stderr = ((stream or b"").decode(errors="replace") for stream in streams)
     if status != 0:
-        raise CommandError(text.strip() or f"exit status {status}")
-    return text
+        raise CommandError((stderr + stdout).strip() or f"exit status {status}")
+    return stdout
 
 
 class CommandError(Exception):

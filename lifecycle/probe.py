@@ -10,18 +10,7 @@ from pathlib import Path
 
 from lifecycle import docker_host
 from planner.errors import TopologyError
-from planner.topology import HostTopology, parse_sysfs
-
-_SYSFS = (
-    "sys/devices/system/cpu/online",
-    "sys/devices/system/node/online",
-    "sys/devices/system/node/node*/cpulist",
-    "sys/devices/system/node/node*/meminfo",
-    "sys/devices/system/node/node*/distance",
-    "sys/devices/system/cpu/cpu*/topology/thread_siblings_list",
-    "sys/devices/system/cpu/cpu*/topology/core_cpus_list",
-    "sys/devices/system/cpu/cpu*/topology/physical_package_id",
-)
+from planner.topology import SYSFS_PATTERNS, HostTopology, parse_sysfs
 
 # Where Docker's containers go, nearest first: the parent group that Docker makes (cgroupfs
 # driver), the slice that systemd gives it, else the root. Version 2, then version 1.
@@ -54,7 +43,7 @@ def probe_topology(root: Path = Path("/")) -> HostTopology:
         raise TopologyError(f"{root}sys/devices/system/cpu is not there: this is no Linux sysfs")
     files = {
         str(path.relative_to(root)): path.read_text()
-        for pattern in _SYSFS
+        for pattern in SYSFS_PATTERNS
         for path in root.glob(pattern)
     }
     for kind, candidates in _ALLOWED.items():
@@ -84,7 +73,8 @@ def read_topology(source: str) -> HostTopology:
             f"{source} cannot be read ({error}); capture the host's topology into it, or set the "
             "host's topology to probe"
         ) from None
-    return HostTopology.from_json(data.get("topology", data))
+    topology = data["topology"] if isinstance(data, dict) and "topology" in data else data
+    return HostTopology.from_json(topology, source)
 
 
 def running_instances(docker_url: str, labels: dict[str, str]) -> frozenset[str]:

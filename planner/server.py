@@ -46,12 +46,6 @@ def server_environment(_settings: Settings) -> tuple[str, ...]:
     return ("OVMS_GRAPH_QUEUE_OFF=1",)
 
 
-def _flag(name: str, value: str | int | bool) -> tuple[str, ...]:
-    if value is False:
-        return ()
-    return (f"--{name}",) if value is True else (f"--{name}={value}",)
-
-
 def open_files(settings: Settings) -> int:
     """
     Tell how many files an instance may have open.
@@ -60,3 +54,9 @@ def open_files(settings: Settings) -> int:
     connection that waits in its queue takes one more.
     """
     return max(8192, 16 * (settings.server.max_concurrency + 1))
+
+
+def _flag(name: str, value: str | int | bool) -> tuple[str, ...]:
+    if value is False:
+        return ()
+    return (f"--{name}",) if value is True else (f"--{name}={value}",)

@@ -33,16 +33,7 @@ def plan(settings: Settings, topologies: Mapping[str, HostTopology]) -> Plan:
     Raises:
         PlacementError: the settings do not fit the hosts; names every fault of every node.
     """
-    missing = [name for name in sorted(settings.hosts) if name not in topologies]
-    if missing:
-        raise PlacementError(
-            *(
-                f"host {name}: its topology is not known. Probe it, or capture it into the file "
-                f"that hosts.{name}.topology names."
-                for name in missing
-            )
-        )
-    hosts = {name: topologies[name] for name in sorted(settings.hosts)}
+    hosts = {name: _topology(name, topologies) for name in sorted(settings.hosts)}
     faults = [fault for name in hosts for fault in _host_faults(name, hosts[name], settings)]
     placements: list[Placement] = []
     unplaced: list[Unplaced] = []
@@ -62,6 +53,15 @@ def plan(settings: Settings, topologies: Mapping[str, HostTopology]) -> Plan:
         raise PlacementError(*faults)
     notes = plan_notes(settings, hosts, tuple(placements))
     return Plan(placements=tuple(placements), unplaced=tuple(unplaced), notes=notes)
+
+
+def _topology(name: str, topologies: Mapping[str, HostTopology]) -> HostTopology:
+    if name in topologies:
+        return topologies[name]
+    raise PlacementError(
+        f"host {name}: its topology is not known. Probe it, or capture it into the file that "
+        f"hosts.{name}.topology names."
+    )
 
 
 def _host_faults(name: str, host: HostTopology, settings: Settings) -> Iterator[str]:

@@ -78,6 +78,6 @@ class ImageSettings(Section):
 
     base: Annotated[str, AfterValidator(lambda image: check_image(image, "local"))] = Field(
         default="local",
-        description="Debian 12 image reference with tag or digest; or local, a root file system "
+        description="Debian 13 image reference with tag or digest; or local, a root file system "
         "made from packages.",
     )

@@ -1,7 +1,9 @@
 from typing import Any
 
+import pytest
+
 from planner.placement import plan
-from planner.server import server_command, server_environment
+from planner.server import open_files, server_command, server_environment
 from tests.planner.worlds import TWO_NODES, make_host, make_settings
 
 
@@ -45,3 +47,16 @@ def test_flags_follow_in_order_of_name_whatever_the_order_they_are_written_in() 
 
 def test_the_graph_pool_that_can_stall_a_server_is_off() -> None:
     assert server_environment(make_settings()) == ("OVMS_GRAPH_QUEUE_OFF=1",)
+
+
+@pytest.mark.parametrize("concurrency", [1, 256, 1363, 9999])
+def test_a_server_may_open_the_files_that_its_rest_threads_and_connections_need(
+    concurrency: int,
+) -> None:
+    """OVMS ends with exit code 64 above (limit - 15) / 6 threads."""
+    workers = int(command_of(max_concurrency=concurrency)[5])
+
+    limit = open_files(make_settings(server={"max-concurrency": concurrency}))
+
+    assert workers <= (limit - 15) // 6
+    assert limit >= 8192

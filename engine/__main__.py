@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import pwd
 import sys
 from pathlib import Path
 
@@ -23,6 +24,9 @@ def main(arguments: list[str]) -> int:
     except EngineError as refusal:
         say(str(refusal))
         return 1
+    except OSError as fault:
+        say(f"{fault}. Make room or give access there, or set XDG_CACHE_HOME to another folder")
+        return 1
     except KeyboardInterrupt:
         say("interrupted; run it again, and it goes on where it was")
         return 130
@@ -38,7 +42,8 @@ def _ensure() -> None:
 def _env() -> None:
     """Print what puts it on a shell's PATH."""
     engine = choose.ensure(os.environ)
-    for line in environment.lines(engine, _PROJECT, os.environ):
+    user = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    for line in environment.lines(engine, _PROJECT, os.environ, user=user):
         print(line)
 
 

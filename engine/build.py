@@ -16,6 +16,8 @@ from engine.progress import Progress
 from engine.value import Engine, say
 
 _HERE = Path(__file__).parent
+_GO_FOLDER = "/usr/local/go/bin"
+"""Where Go's own archive is unpacked to; not on everyone's PATH."""
 _VERSION = f"v{pins.dotted(pins.PULUMI)}"
 _SDK = "github.com/pulumi/pulumi/sdk/v3"
 _SCRIPTS = ("python/cmd/pulumi-language-python-exec", "python/dist/pulumi-resource-pulumi-python")
@@ -96,7 +98,7 @@ def obtain(environ: Mapping[str, str], *, make: Make | None = None) -> Engine:
 
 def go_program(environ: Mapping[str, str]) -> str:
     """Find Go on PATH, or where Go's own installer puts it."""
-    path = os.pathsep.join((environ.get("PATH", ""), "/usr/local/go/bin"))
+    path = os.pathsep.join((environ.get("PATH", ""), _GO_FOLDER))
     go = shutil.which("go", path=path)
     wanted = pins.dotted(pins.GO)
     if go is None:
@@ -116,7 +118,12 @@ def go_program(environ: Mapping[str, str]) -> str:
 
 def _go_version(go: str, environ: Mapping[str, str]) -> str:
     answer = subprocess.run(  # noqa: S603 - the operator's own Go
-        [go, "version"], env=_go_environment(environ), capture_output=True, text=True, check=False
+        [go, "version"],
+        env=_go_environment(environ),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return (answer.stdout or answer.stderr).strip()
 

@@ -32,11 +32,13 @@ def making(target: Path) -> Iterator[Path | None]:
     Give a folder to fill, which becomes *target* when the block ends without an error.
 
     One at a time: a second caller waits, and then gets None because *target* is there. What an
-    interrupted caller left is removed by the next one.
+    interrupted caller left is removed by the next one. Programs that the caller starts, and that
+    inherit its open files, hold the lock too: they may outlive a caller that is killed.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with (target.parent / ".lock").open("w") as lock:
         _acquire(lock)
+        os.set_inheritable(lock.fileno(), True)
         if target.exists():
             yield None
             return

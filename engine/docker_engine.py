@@ -133,7 +133,12 @@ def _environment() -> dict[str, str]:
 def _run(command: Sequence[str]) -> None:
     """Run a command; what it prints is shown only when it fails."""
     ended = subprocess.run(  # noqa: S603 - commands of this module
-        command, env=_environment(), capture_output=True, text=True, check=False
+        command,
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if ended.returncode != 0:
         last = (ended.stdout + ended.stderr).strip().splitlines()[-_LAST_LINES:]
@@ -146,7 +151,7 @@ def _run(command: Sequence[str]) -> None:
 def _start() -> "subprocess.Popen[bytes]":
     """Start dockerd so that it outlives this process and its terminal."""
     say(f"docker: starting dockerd; log {_LOG}, process id in {_PID}")
-    with _LOG.open("ab") as log:
+    with _LOG.open("wb") as log:
         return subprocess.Popen(  # noqa: S603 - found on the system's own PATH
             ["dockerd", "--pidfile", str(_PID)],  # noqa: S607
             env=_environment(),

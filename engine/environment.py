@@ -12,20 +12,26 @@ from engine.value import Engine
 _MARK = "OVMS_NUMA_ENV"
 """Names the project whose lines a shell has evaluated: what they set is not the user's own."""
 
-_OURS = ("PULUMI_HOME", "PULUMI_BACKEND_URL", "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION")
 
-
-def lines(engine: Engine, project: Path, environ: Mapping[str, str]) -> list[str]:
+def lines(engine: Engine, project: Path, environ: Mapping[str, str], *, user: Path) -> list[str]:
     """
     Return shell lines; evaluated twice, they change nothing the second time.
 
     The user's own login, backend and passphrase hold where they exist. Otherwise the state lies
     in `.state` of the project. Makes that folder, and the private Pulumi home in it.
+
+    Args:
+        engine: what to put on PATH.
+        project: this project's folder.
+        environ: the shell's environment.
+        user: the user's home folder in the user database; the CLI does not look at HOME.
     """
-    values = _values(engine, project, _own(environ), environ)
-    stale = [name for name in _OURS if name in environ and name not in values]
+    own = _own(environ)
+    login = _login(own, user)
+    values = _values(engine, project, own, login)
+    stale = [name for name in environ if name not in own and name not in values]
     return [
-        *(f"unset {name}" for name in stale if _MARK in environ),
+        *(f"unset {name}" for name in stale),
         *(f"export {name}={shlex.quote(value)}" for name, value in values.items()),
     ]
 
@@ -44,21 +50,19 @@ def _own(environ: Mapping[str, str]) -> dict[str, str]:
     return own
 
 
-def _values(
-    engine: Engine, project: Path, own: Mapping[str, str], environ: Mapping[str, str]
-) -> dict[str, str]:
+def _values(engine: Engine, project: Path, own: Mapping[str, str], login: Path) -> dict[str, str]:
     state = project / ".state"
-    path = cache.without_cached(own.get("PATH", ""), environ)
+    path = cache.without_cached(own.get("PATH", ""), own)
     values = {_MARK: str(project), "PULUMI_SKIP_UPDATE_CHECK": "true"}
     if engine.plugins is None:
         values["PATH"] = path
     else:
         values["PATH"] = os.pathsep.join((str(engine.bin), path))
         values["PULUMI_HOME"] = str(_private_home(state, engine.plugins))
-        values |= _credentials(own)
+        values |= _credentials(own, login)
     if engine.how == "build":
         values["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
-    return values | _backend(state, own)
+    return values | _backend(state, own, login)
 
 
 def _private_home(state: Path, plugins: Path) -> Path:
@@ -77,32 +81,31 @@ def _private_home(state: Path, plugins: Path) -> Path:
     return home
 
 
-def _credentials(own: Mapping[str, str]) -> dict[str, str]:
+def _login(own: Mapping[str, str], user: Path) -> Path:
+    """Return the folder where the CLI looks for the user's login."""
+    for name in ("PULUMI_CREDENTIALS_PATH", "PULUMI_HOME"):
+        if own.get(name):
+            return Path(own[name])
+    return user / ".pulumi"
+
+
+def _credentials(own: Mapping[str, str], login: Path) -> dict[str, str]:
     """
     Keep the user's login where it is, which a private Pulumi home would hide.
 
     Not without one: the CLI makes the folder that it is told, and the user's is not ours to make.
     """
-    folder = _credentials_folder(own)
     named = "PULUMI_CREDENTIALS_PATH" in own or "PULUMI_HOME" in own
-    if named or (folder / "credentials.json").is_file():
-        return {"PULUMI_CREDENTIALS_PATH": str(folder)}
+    if named or (login / "credentials.json").is_file():
+        return {"PULUMI_CREDENTIALS_PATH": str(login)}
     return {}
 
 
-def _credentials_folder(own: Mapping[str, str]) -> Path:
-    """Return where the CLI looks for the user's login."""
-    for name in ("PULUMI_CREDENTIALS_PATH", "PULUMI_HOME"):
-        if own.get(name):
-            return Path(own[name])
-    return Path(own.get("HOME") or Path.home()) / ".pulumi"
-
-
-def _backend(state: Path, own: Mapping[str, str]) -> dict[str, str]:
+def _backend(state: Path, own: Mapping[str, str], login: Path) -> dict[str, str]:
     """Choose the state's place, and the passphrase of what is secret in it."""
     if own.get("PULUMI_BACKEND_URL"):
         return {"PULUMI_BACKEND_URL": own["PULUMI_BACKEND_URL"]}
-    if any(_logged_in(folder) for folder in (_credentials_folder(own), state / "home")):
+    if _logged_in(login) or _logged_in(state / "home"):
         return {}
     state.mkdir(parents=True, exist_ok=True)
     values = {"PULUMI_BACKEND_URL": _url(state)}

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -48,10 +49,24 @@ def on_path(environ: Mapping[str, str]) -> Engine:
 
 def _version(pulumi: str, environ: Mapping[str, str]) -> tuple[int, ...]:
     """Ask the CLI for its version, such as v3.259.0 or v3.260.0-dev.1."""
+    # The CLI writes a log into its home even for this; the user's home is left alone.
+    with tempfile.TemporaryDirectory() as home:
+        answer = _ask(pulumi, {**environ, "PULUMI_HOME": home})
+    match = re.search(r"^v?(\d+)\.(\d+)\.(\d+)", answer.stdout, re.MULTILINE)
+    if match is None:
+        said = (answer.stdout + answer.stderr).strip() or "nothing"
+        raise EngineError(
+            f"{pulumi} version printed {said!r}, not a version. Repair it, or set ENGINE=build"
+        )
+    return tuple(int(part) for part in match.groups())
+
+
+def _ask(pulumi: str, environ: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
     try:
-        answer = subprocess.run(  # noqa: S603 - the user's own pulumi
+        return subprocess.run(  # noqa: S603 - the user's own pulumi
             [pulumi, "version"],
             env={**environ, "PULUMI_SKIP_UPDATE_CHECK": "true"},
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=_ANSWER_TIMEOUT_S,
@@ -61,10 +76,3 @@ def _version(pulumi: str, environ: Mapping[str, str]) -> tuple[int, ...]:
         raise EngineError(
             f"{pulumi} does not run: {fault}. Repair it, or set ENGINE=build"
         ) from fault
-    match = re.search(r"^v?(\d+)\.(\d+)\.(\d+)", answer.stdout, re.MULTILINE)
-    if match is None:
-        said = (answer.stdout + answer.stderr).strip() or "nothing"
-        raise EngineError(
-            f"{pulumi} version printed {said!r}, not a version. Repair it, or set ENGINE=build"
-        )
-    return tuple(int(part) for part in match.groups())

@@ -49,6 +49,7 @@ class Progress:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            close_fds=False,
         ) as process:
             try:
                 printed, last, count = self._watch(process, name)

@@ -40,7 +40,8 @@ func (c *CommandArgs) Annotate(a infer.Annotator) {
 	a.Describe(&c.Triggers, "Values of any type; a change of one replaces the resource.")
 	a.Describe(&c.Stdin, "Text for the process's standard input.")
 	a.Describe(&c.Logging, "Which of the process's outputs to show while it runs; both by default.")
-	a.Describe(&c.Interpreter, `The program that gets the command as its last argument; ["/bin/sh", "-c"] by default.`)
+	a.Describe(&c.Interpreter,
+		`The program that gets the command as its last argument; ["/bin/sh", "-c"] by default.`)
 	a.Describe(&c.Dir, "The folder to run in; it must exist. The plugin's own by default.")
 	a.Describe(&c.Environment, "Variables added to the plugin's environment.")
 	a.Describe(&c.AddPreviousOutputInEnv,

@@ -33,6 +33,8 @@ func Info() tfbridge.ProviderInfo {
 				EnvVars: []string{"DOCKER_HOST"},
 				Value:   "unix:///var/run/docker.sock",
 			}},
+			// A list that the SDK names in the singular.
+			"registry_auth": {Name: "registryAuth"},
 		},
 		Resources: map[string]*tfbridge.ResourceInfo{
 			"docker_container": {
@@ -45,14 +47,14 @@ func Info() tfbridge.ProviderInfo {
 				},
 			},
 			"docker_image": {
-				Tok: resource("remoteImage", "RemoteImage"),
+				Tok: resourceToken("remoteImage", "RemoteImage"),
 				// The name of an image is a reference to pull or a tag to build: never made up.
 				Fields: map[string]*tfbridge.SchemaInfo{"name": {Name: "name"}},
 			},
-			"docker_config": {Tok: resource("serviceConfig", "ServiceConfig")},
+			"docker_config": {Tok: resourceToken("serviceConfig", "ServiceConfig")},
 		},
 		DataSources: map[string]*tfbridge.DataSourceInfo{
-			"docker_image": {Tok: function("getRemoteImage")},
+			"docker_image": {Tok: functionToken("getRemoteImage")},
 		},
 	}
 	info.MustComputeTokens(tokens.SingleModule("docker_", "index", tokens.MakeStandard(Name)))
@@ -60,10 +62,10 @@ func Info() tfbridge.ProviderInfo {
 	return info
 }
 
-func resource(module, name string) sdktokens.Type {
+func resourceToken(module, name string) sdktokens.Type {
 	return sdktokens.Type(Name + ":index/" + module + ":" + name)
 }
 
-func function(name string) sdktokens.ModuleMember {
+func functionToken(name string) sdktokens.ModuleMember {
 	return sdktokens.ModuleMember(Name + ":index/" + name + ":" + name)
 }

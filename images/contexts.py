@@ -1,5 +1,6 @@
 """What goes into each build context; each function fills an empty folder."""
 
+import hashlib
 import shutil
 import subprocess
 import tomllib
@@ -11,13 +12,13 @@ from typing import Any, Final
 from images import debian, wheels
 from images.commands import cache_dir, run, say
 from images.errors import StageError
-from images.recipes import recipe_dir, recipe_hash
+from images.recipes import recipe_dir
 
 
 def fill_base(folder: Path) -> None:
     """Put the root file system, made by mmdebstrap, and its Dockerfile into *folder*."""
     shutil.copy(recipe_dir("base") / "Dockerfile", folder)
-    shutil.copy(_cached(f"base-{recipe_hash('base')}.tar", _make_rootfs), folder / "rootfs.tar")
+    shutil.copy(_cached(f"base-{_key('base')}.tar", _make_rootfs), folder / "rootfs.tar")
 
 
 def fill_nginx(folder: Path) -> None:
@@ -64,6 +65,11 @@ def _recipe(name: str) -> dict[str, Any]:
     return tomllib.loads((recipe_dir(name) / "recipe.toml").read_text())
 
 
+def _key(name: str) -> str:
+    """Name what is fetched for a recipe after what it asks for; its Dockerfile asks for nothing."""
+    return hashlib.sha256((recipe_dir(name) / "recipe.toml").read_bytes()).hexdigest()[:12]
+
+
 def _cached(name: str, make: Callable[[Path], None]) -> Path:
     """Return the cached file or folder *name*; when it is not there, *make* it beside first."""
     target = cache_dir() / name
@@ -94,7 +100,8 @@ def _make_rootfs(tar: Path) -> None:
             recipe["suite"], tar, *sources,
         ],
         env={"SOURCE_DATE_EPOCH": "0"},
-        remedy="Look at apt's sources, or set images.base to an image reference.",
+        remedy="Run it as root (or as a user with ids in /etc/subuid), look at apt's sources, "
+        "or set images.base to an image reference.",
     )  # fmt: skip
 
 
@@ -104,7 +111,7 @@ def _debs(recipe: Mapping[str, Any]) -> tuple[Path, ...]:
         folder.mkdir()
         debian.download(recipe["suite"], recipe["packages"], folder)
 
-    return tuple(sorted(_cached(f"nginx-{recipe_hash('nginx')}", fetch).glob("*.deb")))
+    return tuple(sorted(_cached(f"nginx-{_key('nginx')}", fetch).glob("*.deb")))
 
 
 def _unpack_deb(deb: Path, rootfs: Path, *, at_least: Mapping[str, str]) -> None:
@@ -114,7 +121,9 @@ def _unpack_deb(deb: Path, rootfs: Path, *, at_least: Mapping[str, str]) -> None
     ``/var/lib/dpkg/status.d`` is what distroless images use for packages that dpkg itself did
     not install.
     """
-    remedy = "dpkg comes with Debian and Ubuntu; elsewhere set images.nginx to an image reference."
+    remedy = (
+        "dpkg comes with Debian and Ubuntu; elsewhere set balancer.image to an image reference."
+    )
     package = run(["dpkg-deb", "--field", deb, "Package"], remedy=remedy).strip()
     version = run(["dpkg-deb", "--field", deb, "Version"], remedy=remedy).strip()
     wanted = at_least.get(package)

@@ -5,7 +5,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,7 @@ KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 _TARGETS: Final = "$(SITE)|$(RELEASE)|$(ORIGIN)|$(CREATED_BY)"
 _NO_DEBIAN: Final = (
-    "Run this on Debian, or set images.base and images.nginx to image references "
+    "Run this on Debian, or set images.base and balancer.image to image references "
     "that a registry has."
 )
 
@@ -59,7 +59,7 @@ def find_archive() -> Archive:
         # apt lists a target only once its index was fetched: a fresh machine has none.
         say("asking apt which archive it is set up with")
         with _private_apt(()) as apt:
-            run(["apt-get", *apt, "update"], remedy=_NO_DEBIAN)
+            _update(apt)
             text = run(["apt-get", *apt, "indextargets", "--format", _TARGETS], remedy=_NO_DEBIAN)
     return parse_archive(text)
 
@@ -96,12 +96,20 @@ def install_mmdebstrap() -> None:
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise StageError(f"mmdebstrap, which makes the base image, is not here. {remedy}")
     say("installing mmdebstrap")
-    run(["apt-get", "update"], remedy=remedy)
-    run(
-        ["apt-get", "install", "--yes", "--no-install-recommends", "mmdebstrap"],
-        remedy=remedy,
-        env={"DEBIAN_FRONTEND": "noninteractive"},
-    )
+    install = ["apt-get", "install", "--yes", "--no-install-recommends", "mmdebstrap"]
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        run(install, remedy=remedy, env=quiet)
+    except StageError:
+        # A fresh machine has no package lists, and old ones name files that are gone.
+        _update(())
+        run(install, remedy=remedy, env=quiet)
+
+
+def _update(options: Sequence[str]) -> None:
+    """Fetch package lists; one source of many that fails must not stop what needs another."""
+    with suppress(StageError):
+        run(["apt-get", *options, "update"], remedy="")
 
 
 def download(suite: str, packages: Sequence[str], folder: Path) -> tuple[Path, ...]:

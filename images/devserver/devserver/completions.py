@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
@@ -17,6 +18,8 @@ from .metrics import Metrics
 from .registry import Registry
 from .replies import Reply, Usage
 from .requests import Envelope, Question, parse_envelope, parse_question
+
+log = logging.getLogger("devserver")
 
 _SSE_HEADERS: Final = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")]
 
@@ -57,11 +60,11 @@ class Completions:
         typed = request.headers.get("content-type", "").startswith("application/json")
         answering = asyncio.create_task(self._answer(raw, _Line(send), typed=typed))
         leaving = asyncio.create_task(_left(receive))
-        await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        leaving.cancel()
-        answering.cancel()
-        # What failed after the answer began must reach the ASGI server, which then cuts the
-        # connection: the client must not take half a stream for a whole one.
+        try:
+            await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leaving.cancel()
+            answering.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await answering
 
@@ -70,7 +73,10 @@ class Completions:
             await self._generate(self._job(raw, typed=typed), line)
         except RequestError as error:
             if line.begun:
-                raise
+                # Left unfinished, the connection is cut: the client must not take half an answer
+                # for a whole one.
+                log.error("a stream broke off: %s", error)
+                return
             await line.whole(JSONResponse({"error": str(error)}, error.status))
 
     def _job(self, raw: bytes, *, typed: bool) -> _Job:

@@ -99,7 +99,8 @@ def _fill(folder: Path, gguf: Path, cache_size: int) -> None:
 
 def _save_ir(gguf: Path) -> tuple[str, dict[str, Any]]:
     """Write the IR beside *gguf*; return the chat template and the special tokens."""
-    import openvino_genai  # a second to import, and not needed where nothing is to do
+    # A second to import, and not needed where nothing is to do; only the image has it.
+    import openvino_genai  # type: ignore[import-not-found]
 
     try:
         pipeline = openvino_genai.LLMPipeline(gguf, "CPU", enable_save_ov_model=True)

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import openvino
-import openvino_genai as genai
+# Only the image has these.
+import numpy as np  # type: ignore[import-not-found]
+import openvino  # type: ignore[import-not-found]
+import openvino_genai as genai  # type: ignore[import-not-found]
 
 from .errors import LoadError
 from .flags import Scheduling
@@ -41,7 +42,7 @@ def load(folder: Path, scheduling: Scheduling) -> "BatchingGenerator":
             folder, _scheduler(scheduling), "CPU", _properties(scheduling), _TOKENIZER
         )
     except RuntimeError as error:
-        raise LoadError(f"{folder} was not loaded: {error}. Look at the model's files.") from None
+        raise LoadError(f"{folder} was not loaded: {reason(error)}. Look at its files.") from None
     max_prompt = None if scheduling.dynamic_split_fuse else scheduling.max_num_batched_tokens
     return BatchingGenerator(pipeline, _max_length(folder), max_prompt)
 
@@ -65,6 +66,12 @@ def _properties(scheduling: Scheduling) -> dict[str, Any]:
     cpus = len(os.sched_getaffinity(0))
     defaults = {"INFERENCE_NUM_THREADS": cpus, "ENABLE_CPU_PINNING": True}
     return {**defaults, **scheduling.plugin_config}
+
+
+def reason(error: RuntimeError) -> str:
+    """Take from OpenVINO's several lines what was wrong, without where in its sources it was."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    return " ".join(line for line in lines if line and not line.startswith("Exception from "))
 
 
 def _max_length(folder: Path) -> int:

@@ -39,6 +39,11 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    def hang_up(self) -> None:
+        """Cut every connection: in-flight generations are lost at a stop, as in OVMS."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
 
 def run(flags: Flags, load: Load) -> int:
     """
@@ -112,8 +117,8 @@ class _Process:
         loading.add_done_callback(lambda _: stop() if self._exit_code else None)
         await signalled.wait()
         await loading
-        # Not waiting for connections: in-flight generations are lost, as in OVMS.
-        server.should_exit = server.force_exit = True
+        server.hang_up()
+        server.should_exit = True
         await serving
         for _, generator in self._registry.available():
             await asyncio.to_thread(generator.close)
@@ -135,10 +140,12 @@ class _Process:
             loop="asyncio",
             lifespan="off",
             log_config=None,
+            log_level="warning",
             access_log=False,
             server_header=False,
             date_header=False,
             timeout_keep_alive=24 * 3600,
+            timeout_graceful_shutdown=1,
         )
 
     def _load_all(self) -> None:

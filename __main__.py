@@ -1,6 +1,9 @@
 """The program of a stack: settings and topology to a plan, the plan to components."""
 
+import dataclasses
 import json
+import time
+import uuid
 
 import pulumi
 import pulumi_command as command
@@ -9,67 +12,78 @@ import pulumi_docker as docker
 from components import Balancer, Fleet, Image, ModelStore
 from components.arguments import Arguments, stack_labels
 from components.container import action
+from components.seen import Seen
 from images.recipes import recipe_hash
 from lifecycle.errors import LifecycleError
-from lifecycle.probe import read_topology, running_instances
+from lifecycle.observe import Observation, observe
+from lifecycle.probe import read_topology
 from planner.document import plan_document
 from planner.errors import PlanError
 from planner.placement import Plan
 from planner.placement import plan as plan_placements
 from planner.rollout import rolling_order, waits_for
-from planner.settings import Settings, parse_settings
+from planner.settings import parse_settings
 from planner.table import render_table
-
-RECIPES = ("base", "nginx", "devserver", "model")
 
 
 def main() -> None:
     """Plan the stack, then declare it; nothing is registered when the plan cannot be made."""
-    stack = pulumi.get_stack()
+    project, stack = pulumi.get_project(), pulumi.get_stack()
+    hashes = {name: recipe_hash(name) for name in ("base", "nginx", "devserver", "model")}
     try:
-        settings = parse_settings(
-            pulumi.Config().require_object("settings"), f"Pulumi.{stack}.yaml"
-        )
+        data = pulumi.Config().require_object("settings")
+        settings = parse_settings(data, f"Pulumi.{stack}.yaml")
         plan = plan_placements(
             settings, {name: read_topology(host.topology) for name, host in settings.hosts.items()}
         )
-        ((_, host),) = settings.hosts.items()
-        labels = stack_labels(pulumi.get_project(), stack)
-        serving = running_instances(host.docker, labels)
+        told = Arguments(
+            settings=settings,
+            host=next(iter(settings.hosts.values())),
+            prefix=f"{project}-{stack}",
+            labels=stack_labels(project, stack),
+        )
+        observation = observe(
+            told.host.docker,
+            told.labels,
+            told.containers(plan),
+            [image["reference"] for image in told.images(hashes).values()],
+        )
     except (PlanError, LifecycleError) as error:
         raise pulumi.RunError(str(error)) from None
     pulumi.log.info(f"The plan of {stack}:\n{render_table(plan, settings)}")
-    declare(settings, plan, serving, labels)
+    for sentence in observation.drift():
+        pulumi.log.info(f"drift: {sentence}")
+    declare(dataclasses.replace(told, seen=_seen(observation)), plan, observation.serving, hashes)
 
 
-def declare(
-    settings: Settings, plan: Plan, serving: frozenset[str], labels: dict[str, str]
-) -> None:
+def _seen(observation: Observation) -> Seen:
+    now = time.strftime("%Y-%m-%d %H:%M:%S %z")
+    return Seen(
+        incarnations=observation.incarnations,
+        drift={name: f"{fault} (seen {now})" for name, fault in observation.faults.items()},
+        missing_images={image: uuid.uuid4().hex[:8] for image in observation.missing_images},
+    )
+
+
+def declare(told: Arguments, plan: Plan, serving: frozenset[str], hashes: dict[str, str]) -> None:
     """Declare the images, the models, the balancer and the instances of *plan*."""
-    ((host_name, host),) = settings.hosts.items()
+    ((host_name, host),) = told.settings.hosts.items()
     provider = docker.Provider(f"docker-{host_name}", host=host.docker)
     state_id = command.local.Command(
         "state-id", **action("identity"), opts=pulumi.ResourceOptions(ignore_changes=["create"])
     )
-    told = Arguments(
-        settings=settings,
-        host=host,
-        prefix=f"{pulumi.get_project()}-{pulumi.get_stack()}",
-        labels=labels,
-        state_id=state_id.stdout,
-    )
+    told = dataclasses.replace(told, state_id=state_id.stdout)
 
     def after(*resources: pulumi.Resource) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(provider=provider, depends_on=list(resources))
 
-    hashes = {name: recipe_hash(name) for name in RECIPES}
     images: dict[str, Image] = {}
     for name, args in told.images(hashes).items():
         images[name] = Image(name, args, after(*([images["base"]] if "base" in args else [])))
     server = images.get("server") or images["devserver"]
     models: list[pulumi.Resource] = []
-    source = {"host_path": settings.models.directory}
-    if settings.models.directory == "prepared":
+    source: dict[str, pulumi.Input[str]] = {"host_path": told.settings.models.directory}
+    if told.settings.models.directory == "prepared":
         converter = images["devserver"]
         store = ModelStore(
             "models", told.model_store(converter.reference, hashes["model"]), after(converter)
@@ -78,8 +92,8 @@ def declare(
     balancer = Balancer(
         "balancer", told.balancer(images["nginx"].reference), after(images["nginx"])
     )
-    order = rolling_order((placement.name for placement in plan.placements), serving)
     placements = {placement.name: placement for placement in plan.placements}
+    order = rolling_order(placements, serving)
     fleet = Fleet(
         host_name,
         {
@@ -87,7 +101,7 @@ def declare(
                 name: told.instance(placements[name], server.reference, source, balancer)
                 for name in order
             },
-            "waits_for": waits_for(order, serving, settings.rollout.max_unavailable),
+            "waits_for": waits_for(order, serving, told.settings.rollout.max_unavailable),
         },
         pulumi.ResourceOptions(provider=provider),
         after=[server, *models, balancer],

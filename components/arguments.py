@@ -7,16 +7,18 @@ Pure: names and specs only, so that a preview knows every one of them.
 import hashlib
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
 
 from components.balancer import Balancer, BalancerArgs
+from components.container import labelled
 from components.image import ImageArgs
 from components.model_server import InstanceArgs
 from components.model_store import ModelStoreArgs
+from components.seen import Seen
 from planner.nginx import render_nginx
-from planner.placement import Placement
+from planner.placement import Placement, Plan
 from planner.server import open_files, server_command, server_environment
 from planner.settings import HostSettings, Settings
 
@@ -42,8 +44,14 @@ class Arguments:
     prefix: str
     """Project and stack: what the names of all that Docker holds begin with."""
     labels: dict[str, str]
-    state_id: pulumi.Input[str]
+    state_id: pulumi.Input[str] = ""
     """Made once per state; tells the containers of this state from those of another clone."""
+    seen: Seen = field(default_factory=Seen)
+
+    def containers(self, plan: Plan) -> list[str]:
+        """Return the names of the containers that *plan* makes."""
+        roles = ["balancer", *(placement.name for placement in plan.placements)]
+        return [f"{self.prefix}-{role}" for role in roles]
 
     def images(self, hashes: Mapping[str, str]) -> dict[str, ImageArgs]:
         """
@@ -65,9 +73,8 @@ class Arguments:
             images["nginx"] = {"reference": self.settings.balancer.image}
         built = [name for name in ("nginx",) if name not in images]
         built += ["devserver"] if converts or "server" not in images else []
-        if not built:
-            return images
-        images["base"] = self._base(hashes["base"])
+        if built:
+            images = {"base": self._base(hashes["base"]), **images}
         for recipe in built:
             base = images["base"]["reference"]
             digest = hashlib.sha256(f"{base} {hashes[recipe]}".encode()).hexdigest()[:12]
@@ -77,6 +84,9 @@ class Arguments:
                 "base": base,
                 "labels": self.labels,
             }
+        for args in images.values():
+            if (word := self.seen.missing_images.get(args["reference"])) is not None:
+                args["missing"] = word
         return images
 
     def _base(self, recipe_hash: str) -> ImageArgs:
@@ -90,14 +100,19 @@ class Arguments:
 
     def model_store(self, image: str, recipe_hash: str) -> ModelStoreArgs:
         """Tell how the prepared model gets into its volume, converted by *image*."""
+        role = f"models-{recipe_hash}"
+        incarnation = self.seen.incarnation(role)
         return {
             "docker": self.host.docker,
-            "volume": f"{self.prefix}-models-{recipe_hash}",
+            "volume": f"{self.prefix}-{role}-{incarnation}",
+            "content_hash": recipe_hash,
+            "settled": self.seen.exists(role),
+            "unseen": self.seen.unseen("name", "labels"),
             "recipe": "model",
             "image": image,
             "command": CONVERT,
             "convert_s": _CONVERT_S,
-            "labels": self.labels,
+            "labels": labelled(self._owned(), role, self.seen, incarnation),
         }
 
     def balancer(self, image: str) -> BalancerArgs:
@@ -119,10 +134,15 @@ class Arguments:
             "keepalive_min_s": balancer.keepalive_min_timeout_s,
             "start_s": _START_BALANCER_S,
             "labels": self._owned(),
+            "seen": self.seen,
         }
 
     def instance(
-        self, placement: Placement, image: str, models_source: dict[str, str], balancer: Balancer
+        self,
+        placement: Placement,
+        image: str,
+        models_source: dict[str, pulumi.Input[str]],
+        balancer: Balancer,
     ) -> InstanceArgs:
         """Tell one instance where it is placed, what it runs, and what bounds its steps."""
         settings, rollout = self.settings, self.settings.rollout
@@ -151,6 +171,7 @@ class Arguments:
                 "stop_s": rollout.stop_timeout_s,
             },
             "labels": self._owned(),
+            "seen": self.seen,
         }
 
     def _owned(self) -> dict[str, pulumi.Input[str]]:

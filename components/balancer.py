@@ -6,7 +6,15 @@ import pulumi
 import pulumi_command as command
 import pulumi_docker as docker
 
-from components.container import REPLACE_ON_CHANGES, action, container_labels, hardened
+from components.container import (
+    REPLACE_ON_CHANGES,
+    action,
+    container_labels,
+    hardened,
+    labelled,
+    undrifted,
+)
+from components.seen import Seen
 from planner.nginx import LISTEN_PORT, OPEN_FILES
 
 _CONFIG = "/etc/ovms-numa"
@@ -35,6 +43,7 @@ class BalancerArgs(TypedDict):
     keepalive_min_s: int
     start_s: int
     labels: dict[str, pulumi.Input[str]]
+    seen: Seen
 
 
 class Balancer(pulumi.ComponentResource):
@@ -49,7 +58,7 @@ class Balancer(pulumi.ComponentResource):
 
     network: pulumi.Output[str]
     """The name of the instances' network."""
-    reference: dict[str, object]
+    reference: dict[str, pulumi.Input[object]]
     """How an action finds the balancer, as `lifecycle` reads it."""
     url: str
     """Where it is reached."""
@@ -58,25 +67,17 @@ class Balancer(pulumi.ComponentResource):
         self, name: str, args: BalancerArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("ovms-numa:index:Balancer", name, {"address": args["address"]}, opts)
-        container_name = f"{args['prefix']}-{name}"
+        self._seen = args["seen"]
+        inner, outer = self._network("instances", args), self._network("published", args)
+        volume = self._volume(name, args)
+        self.network = inner.name
         self.reference = {
-            "container": container_name,
-            "volume": container_name,
+            "container": f"{args['prefix']}-{name}",
+            "volume": volume.name,
             "address": args["address"],
             "keepalive_min_s": args["keepalive_min_s"],
         }
         self.url = f"http://{args['publish_address']}:{args['publish_port']}"
-        inner, outer = self._networks(name, args)
-        self.network = inner.name
-        volume = docker.Volume(
-            f"{name}-configuration",
-            name=container_name,
-            labels=[
-                docker.VolumeLabelArgs(label=key, value=args["labels"][key])
-                for key in sorted(args["labels"])
-            ],
-            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
-        )
         container = self._container(name, args, volume, inner, outer)
         spec = {
             "docker": args["docker"],
@@ -84,33 +85,43 @@ class Balancer(pulumi.ComponentResource):
             "start_s": args["start_s"],
             "nginx_conf": args["nginx_conf"].splitlines(),
         }
+        drift = self._seen.drift.get(name)
         command.local.Command(
             f"{name}-pushed",
-            **action("push", spec),
+            **action("push", spec, drift=drift),
             triggers=[container.id],
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, ignore_changes=undrifted(drift)),
         )
         self.register_outputs({"url": self.url})
 
-    def _networks(self, name: str, args: BalancerArgs) -> tuple[docker.Network, docker.Network]:
-        labels = [
-            docker.NetworkLabelArgs(label=key, value=args["labels"][key])
-            for key in sorted(args["labels"])
-        ]
-        options = pulumi.ResourceOptions(parent=self, delete_before_replace=True)
+    def _network(self, role: str, args: BalancerArgs) -> docker.Network:
         # A port cannot be published from an internal network, hence the second one.
-        inner = docker.Network(
-            f"{name}-instances",
-            name=f"{args['prefix']}-instances",
-            internal=True,
-            ipam_configs=[docker.NetworkIpamConfigArgs(subnet=args["subnet"])],
-            labels=labels,
-            opts=options,
+        internal = role == "instances"
+        labels = labelled(args["labels"], role, self._seen)
+        return docker.Network(
+            f"balancer-{role}",
+            name=f"{args['prefix']}-{role}",
+            internal=internal,
+            ipam_configs=[docker.NetworkIpamConfigArgs(subnet=args["subnet"])] if internal else [],
+            labels=[docker.NetworkLabelArgs(label=key, value=its) for key, its in labels.items()],
+            opts=self._options("labels"),
         )
-        outer = docker.Network(
-            f"{name}-published", name=f"{args['prefix']}-published", labels=labels, opts=options
+
+    def _volume(self, name: str, args: BalancerArgs) -> docker.Volume:
+        # In the name: a volume's id is its name, and whoever uses it must see that it is new.
+        incarnation = self._seen.incarnation("configuration")
+        labels = labelled(args["labels"], "configuration", self._seen, incarnation)
+        return docker.Volume(
+            f"{name}-configuration",
+            name=f"{args['prefix']}-{name}-{incarnation}",
+            labels=[docker.VolumeLabelArgs(label=key, value=its) for key, its in labels.items()],
+            opts=self._options("name", "labels"),
         )
-        return inner, outer
+
+    def _options(self, *unseen: str) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(
+            parent=self, delete_before_replace=True, ignore_changes=self._seen.unseen(*unseen)
+        )
 
     def _container(
         self,
@@ -140,12 +151,13 @@ class Balancer(pulumi.ComponentResource):
                     ip=args["publish_address"],
                 )
             ],
-            labels=container_labels(args["labels"]),
+            labels=container_labels(labelled(args["labels"], "balancer", self._seen)),
             # Nginx ends its streams before it stops.
             stop_signal="SIGQUIT",
             destroy_grace_seconds=30,
             **hardened(open_files=OPEN_FILES),
-            opts=pulumi.ResourceOptions(
-                parent=self, delete_before_replace=True, replace_on_changes=REPLACE_ON_CHANGES
+            opts=pulumi.ResourceOptions.merge(
+                self._options("labels"),
+                pulumi.ResourceOptions(replace_on_changes=REPLACE_ON_CHANGES),
             ),
         )

@@ -1,12 +1,13 @@
 """What every container of a stack has in common, and how actions on a host are declared."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import pulumi
 import pulumi_command as command
 import pulumi_docker as docker
+
+from components.seen import Seen
 
 # Relative to the project, the working directory of a plugin: an absolute path would enter the
 # state and differ in each checkout.
@@ -48,13 +49,28 @@ def container_labels(labels: Mapping[str, pulumi.Input[str]]) -> list[docker.Con
     return [docker.ContainerLabelArgs(label=key, value=labels[key]) for key in sorted(labels)]
 
 
-def action(name: str, spec: Mapping[str, object] | None = None) -> dict[str, Any]:
+def labelled(
+    labels: Mapping[str, pulumi.Input[str]], role: str, seen: Seen, incarnation: str | None = None
+) -> dict[str, pulumi.Input[str]]:
+    """Return *labels* with what a thing is, and the word that tells it from one that was lost."""
+    return {
+        **labels,
+        "ovms-numa.role": role,
+        "ovms-numa.incarnation": incarnation or seen.incarnation(role),
+    }
+
+
+def action(
+    name: str, spec: Mapping[str, object] | None = None, *, drift: str | None = None
+) -> dict[str, Any]:
     """
     Return the inputs of a Command that runs an action of `lifecycle`.
 
     Args:
         name: the action.
-        spec: what it reads from standard input, one key a line, so that a diff reads well.
+        spec: what it reads from standard input, one key a line, so that a diff reads well;
+            outputs of resources may be in it.
+        drift: why it runs although nothing was changed, if that is so.
     """
     inputs: dict[str, Any] = {
         "create": f"{PYTHON} -m lifecycle {name}",
@@ -62,5 +78,16 @@ def action(name: str, spec: Mapping[str, object] | None = None) -> dict[str, Any
         "add_previous_output_in_env": False,
     }
     if spec is not None:
-        inputs["stdin"] = json.dumps({"version": SPEC_VERSION, **spec}, indent=1)
+        inputs["stdin"] = pulumi.Output.json_dumps({"version": SPEC_VERSION, **spec}, indent=1)
+    if drift is not None:
+        inputs["environment"] = {"DRIFT": drift}
     return inputs
+
+
+def undrifted(drift: str | None) -> list[str]:
+    """
+    Return the properties of an action's Command to leave as the state has them.
+
+    The reason of an earlier drift stays there without being a difference.
+    """
+    return [] if drift is not None else ["environment"]

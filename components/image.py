@@ -20,6 +20,8 @@ class ImageArgs(TypedDict):
     """The image that the recipe's `ARG BASE` stands for."""
     labels: NotRequired[dict[str, str]]
     """Labels of an image that is built."""
+    missing: NotRequired[str]
+    """A new word where the host was seen without it: it is made again."""
 
 
 class Image(pulumi.ComponentResource):
@@ -37,7 +39,7 @@ class Image(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: ImageArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("ovms-numa:index:Image", name, {**args}, opts)
+        super().__init__("ovms-numa:index:Image", name, {"reference": args["reference"]}, opts)
         self.reference = args["reference"]
         recipe = args.get("recipe")
         if recipe is None:
@@ -45,7 +47,8 @@ class Image(pulumi.ComponentResource):
                 name,
                 name=self.reference,
                 keep_locally=True,
-                opts=pulumi.ResourceOptions(parent=self),
+                triggers=_triggers(args),
+                opts=_options(self, args),
             )
         else:
             self._build(f"{name}-{self.reference.rpartition(':')[2]}", recipe, args)
@@ -69,5 +72,25 @@ class Image(pulumi.ComponentResource):
                 # Docker 20.10 has no buildx.
                 use_legacy_builder=True,
             ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[context]),
+            triggers=_triggers(args),
+            opts=pulumi.ResourceOptions.merge(
+                _options(self, args), pulumi.ResourceOptions(depends_on=[context])
+            ),
         )
+
+
+def _triggers(args: ImageArgs) -> dict[str, str]:
+    return {"missing": args["missing"]} if "missing" in args else {}
+
+
+def _options(parent: pulumi.Resource, args: ImageArgs) -> pulumi.ResourceOptions:
+    """
+    Return the options of an image, which is replaced only where it is missing.
+
+    Deleted first: afterwards the deletion would take the new image, which has the same name.
+    """
+    return pulumi.ResourceOptions(
+        parent=parent,
+        delete_before_replace=True,
+        ignore_changes=[] if "missing" in args else ["triggers"],
+    )

@@ -6,7 +6,15 @@ import pulumi
 import pulumi_command as command
 import pulumi_docker as docker
 
-from components.container import REPLACE_ON_CHANGES, action, container_labels, hardened
+from components.container import (
+    REPLACE_ON_CHANGES,
+    action,
+    container_labels,
+    hardened,
+    labelled,
+    undrifted,
+)
+from components.seen import Seen
 
 
 class InstanceArgs(TypedDict):
@@ -22,7 +30,7 @@ class InstanceArgs(TypedDict):
     envs: list[str]
     models: list[str]
     """The models that must generate before the instance gets traffic."""
-    models_source: dict[str, str]
+    models_source: dict[str, pulumi.Input[str]]
     """The models directory: ``{"volume_name": ...}`` or ``{"host_path": ...}``."""
     network: pulumi.Input[str]
     address: str
@@ -32,9 +40,10 @@ class InstanceArgs(TypedDict):
     cpus: str | None
     memory_nodes: str | None
     drain: bool
-    balancer: dict[str, object]
+    balancer: dict[str, pulumi.Input[object]]
     timeouts: dict[str, int]
     labels: dict[str, pulumi.Input[str]]
+    seen: Seen
 
 
 class ModelServer(pulumi.ComponentResource):
@@ -73,12 +82,15 @@ class ModelServer(pulumi.ComponentResource):
                 )
             },
         }  # fmt: skip
+        drift = args["seen"].drift.get(name)
         self.activation = command.local.Command(
             f"{name}-activation",
-            **action("activate", spec),
+            **action("activate", spec, drift=drift),
             delete=action("drain")["create"],
             triggers=[container.id],
-            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+            opts=pulumi.ResourceOptions(
+                parent=self, delete_before_replace=True, ignore_changes=undrifted(drift)
+            ),
         )
         self.placement = self.activation.stdout
         self.register_outputs({"placement": self.placement})
@@ -107,9 +119,11 @@ class ModelServer(pulumi.ComponentResource):
             ],
             labels=container_labels(
                 {
-                    **args["labels"],
+                    **labelled(args["labels"], name, args["seen"]),
                     "ovms-numa.instance": name,
-                    # Docker's provider has no such input; as a label a change of it replaces.
+                    # What a look at the host compares with. Docker's provider has no input for
+                    # memory nodes; as a label a change of them replaces.
+                    "ovms-numa.cpus": args["cpus"] or "any",
                     "ovms-numa.memory-nodes": args["memory_nodes"] or "any",
                 }
             ),
@@ -122,5 +136,6 @@ class ModelServer(pulumi.ComponentResource):
                 depends_on=after,
                 delete_before_replace=True,
                 replace_on_changes=REPLACE_ON_CHANGES,
+                ignore_changes=args["seen"].unseen("labels"),
             ),
         )

@@ -15,7 +15,13 @@ class ModelStoreArgs(TypedDict):
     docker: str
     """URL of the host's Docker engine."""
     volume: str
-    """The volume's name; it ends with the hash of the model's recipe."""
+    """The volume's name."""
+    content_hash: str
+    """Of the model's recipe."""
+    settled: bool
+    """The volume is there and filled: whatever else changes, nothing is converted again."""
+    unseen: list[str]
+    """Properties of the volume to leave as the state has them."""
     recipe: str
     """The folder of `images/` that names the model's source."""
     image: str
@@ -24,7 +30,7 @@ class ModelStoreArgs(TypedDict):
     """The conversion's command line inside that image."""
     convert_s: int
     """Bound of the conversion in seconds."""
-    labels: dict[str, str]
+    labels: dict[str, pulumi.Input[str]]
 
 
 class ModelStore(pulumi.ComponentResource):
@@ -35,22 +41,24 @@ class ModelStore(pulumi.ComponentResource):
     it into the volume. A new model is a new volume; a changed image converts nothing again.
     """
 
-    volume: str
+    volume: pulumi.Output[str]
     """The volume's name."""
 
     def __init__(
         self, name: str, args: ModelStoreArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("ovms-numa:index:ModelStore", name, {"volume": args["volume"]}, opts)
-        self.volume = args["volume"]
-        child = f"{name}-{self.volume.rpartition('-')[2]}"
+        super().__init__("ovms-numa:index:ModelStore", name, {}, opts)
+        child = f"{name}-{args['content_hash']}"
         labels = args["labels"]
         volume = docker.Volume(
             child,
-            name=self.volume,
-            labels=[docker.VolumeLabelArgs(label=key, value=labels[key]) for key in sorted(labels)],
-            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+            name=args["volume"],
+            labels=[docker.VolumeLabelArgs(label=key, value=its) for key, its in labels.items()],
+            opts=pulumi.ResourceOptions(
+                parent=self, delete_before_replace=True, ignore_changes=args["unseen"]
+            ),
         )
+        self.volume = volume.name
         source = command.local.Command(
             f"{child}-source",
             create=f"{PYTHON} -m images stage {args['recipe']}",
@@ -62,7 +70,6 @@ class ModelStore(pulumi.ComponentResource):
             "docker": args["docker"],
             "image": args["image"],
             "volume": self.volume,
-            "labels": labels,
             "source": f".staged/{args['recipe']}",
             "command": args["command"],
             "convert_s": args["convert_s"],
@@ -71,6 +78,10 @@ class ModelStore(pulumi.ComponentResource):
             f"{child}-prepared",
             **action("prepare", spec),
             triggers=[volume.id],
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[source], ignore_changes=["stdin"]),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[source],
+                ignore_changes=["stdin"] if args["settled"] else [],
+            ),
         )
         self.register_outputs({"volume": self.volume})

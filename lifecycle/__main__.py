@@ -2,18 +2,21 @@
 ``python -m lifecycle ACTION``: one action on a host.
 
 The actions that change a host (activate, drain, push, prepare) read a JSON spec from standard
-input. Progress goes to standard error, one JSON result to standard output. Exit status: 0 done,
-1 the action failed.
+input and print one JSON object. Progress goes to standard error, results to standard output.
+Exit status: 0 done, 1 the action failed.
 """
 
 import argparse
 import json
+import shlex
 import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from docker.errors import DockerException
 from pydantic import ValidationError
+from requests.exceptions import RequestException
 
 from lifecycle.errors import LifecycleError
 from planner.errors import PlanError
@@ -26,6 +29,13 @@ def main(argv: list[str]) -> int:
         result = _run(arguments)
     except (LifecycleError, PlanError) as error:
         print(error, file=sys.stderr)
+        return 1
+    except (DockerException, RequestException) as error:
+        print(
+            f"{arguments.action}: Docker failed: {error}.\n  What to do: see what the message "
+            "names and the Docker daemon's log, then run `pulumi up` again.",
+            file=sys.stderr,
+        )
         return 1
     except ValidationError as error:
         print(
@@ -68,7 +78,7 @@ def _ask(endpoint: str, question: str) -> str:
     model = first_model(endpoint)
     return (
         f"Ask it yourself:\n  curl -s {endpoint}/chat/completions "
-        f"-H 'Content-Type: application/json' -d '{request_body(model, question)}'\n"
+        f"-H 'Content-Type: application/json' -d {shlex.quote(request_body(model, question))}\n"
         f"Q: {question}\nA: {ask(endpoint, model, question)}"
     )
 

@@ -6,13 +6,15 @@ differs gets a new member file and nothing else.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import docker
-from docker.errors import APIError
+from docker.errors import APIError, DockerException
 from docker.models.containers import Container
+from requests.exceptions import RequestException
 
-from lifecycle import balancer_config, docker_host, drain, proof, readiness
+from lifecycle import balancer_config, docker_host, drain, member, proof, readiness
 from lifecycle.errors import LifecycleError
 from lifecycle.spec import Activation
 
@@ -54,7 +56,7 @@ def activate(spec: Activation, progress: Progress) -> dict[str, object]:
     _open(spec, client, progress)
     return {
         "instance": spec.instance,
-        "cpus": " and ".join(found.cpus),
+        "cpus": found.all_cpus,
         "memory_nodes": " and ".join(found.memory_nodes),
     }
 
@@ -76,17 +78,21 @@ def _start_over(
 ) -> proof.Proof:
     drain.close_and_wait(spec, client, progress)
     try:
+        if container.status == "paused":
+            container.unpause()
         container.stop(timeout=spec.timeouts.stop_s)
         _bind(spec, container, progress)
         _start(spec, container, progress)
         readiness.wait_until_it_generates(spec, container, progress)
         found = _prove(spec, container, progress)
     except BaseException:
-        # Also when the operator interrupts: nothing half-started may stay behind.
-        container.stop(timeout=spec.timeouts.stop_s)
+        # Also when the operator interrupts: nothing half-started may stay behind. A fault of
+        # the clean-up must not hide what went wrong.
+        with suppress(DockerException, RequestException):
+            container.stop(timeout=spec.timeouts.stop_s)
+            container.update(restart_policy=_UNLESS_STOPPED)
         raise
-    finally:
-        container.update(restart_policy=_UNLESS_STOPPED)
+    container.update(restart_policy=_UNLESS_STOPPED)
     return found
 
 
@@ -149,15 +155,18 @@ def _prove(spec: Activation, container: Container, progress: Progress) -> proof.
         raise LifecycleError(
             subject=spec.instance, step=step, seen="; ".join(faults), remedy=remedy
         )
-    progress(f"proven: {found.tasks} tasks on CPUs {found.cpus[0]}, memory {found.memory_nodes[0]}")
+    progress(
+        f"proven: {found.tasks} tasks on CPUs {found.all_cpus}, memory {found.memory_nodes[0]}"
+    )
     return found
 
 
 def _open(spec: Activation, client: docker.DockerClient, progress: Progress) -> None:
-    path = balancer_config.member_path(spec.instance)
-    wanted = balancer_config.render_member(spec.address, spec.port, spec.weight, is_open=True)
     balancer = docker_host.find(client, spec.balancer.container)
-    if balancer is not None and balancer_config.read_file(balancer, path) == wanted:
-        return
-    balancer_config.change(client, spec.balancer, {path: wanted})
-    progress("open")
+    files = balancer_config.read_all(balancer) if balancer else {}
+    cordoned = member.cordon_path(spec.instance) in files
+    path = member.member_path(spec.instance)
+    wanted = member.render_member(spec.address, spec.port, spec.weight, is_open=not cordoned)
+    if files.get(path) != wanted:
+        balancer_config.change(client, spec.balancer, {path: wanted})
+    progress("stays closed: it is cordoned" if cordoned else "open")

@@ -16,10 +16,11 @@ def first_model(endpoint: str) -> str:
     Raises:
         LifecycleError: the endpoint does not answer, or lists no model.
     """
-    models = json.loads(_request(endpoint, "GET", "/models"))["data"]
-    if not models:
-        raise _unanswered(endpoint, "it lists no model")
-    return str(models[0]["id"])
+    text = _request(endpoint, "GET", "/models")
+    try:
+        return str(json.loads(text)["data"][0]["id"])
+    except (ValueError, LookupError, TypeError):
+        raise _unanswered(endpoint, f"no list of models: {text[:200]}") from None
 
 
 def ask(endpoint: str, model: str, question: str) -> str:
@@ -29,10 +30,11 @@ def ask(endpoint: str, model: str, question: str) -> str:
     Raises:
         LifecycleError: the endpoint does not answer, or not with a completion.
     """
-    answer = json.loads(
-        _request(endpoint, "POST", "/chat/completions", request_body(model, question))
-    )
-    return str(answer["choices"][0]["message"]["content"])
+    text = _request(endpoint, "POST", "/chat/completions", request_body(model, question))
+    try:
+        return str(json.loads(text)["choices"][0]["message"]["content"])
+    except (ValueError, LookupError, TypeError):
+        raise _unanswered(endpoint, f"no completion: {text[:200]}") from None
 
 
 def _request(endpoint: str, method: str, path: str, body: str | None = None) -> str:

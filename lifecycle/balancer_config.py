@@ -7,13 +7,16 @@ so that writers follow each other wherever they run, and a killed writer holds n
 """
 
 import http.client
+import io
 import json
+import tarfile
 import time
 import uuid
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 
 import docker
-from docker.errors import APIError
+from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
 from lifecycle import docker_host
@@ -22,7 +25,9 @@ from lifecycle.spec import BalancerRef
 
 DIRECTORY = "/etc/ovms-numa"
 HTTP_PORT = 8080
+OWNER_LABELS = ("ovms-numa.project", "ovms-numa.stack", "ovms-numa.state")
 LOCK_WAIT_S = 60
+_READ_TRIES = 3
 RELOAD_WAIT_S = 15
 
 _SCRIPT = """\
@@ -33,7 +38,7 @@ current=$(readlink current || echo gen-0)
 number=$(( ${current#gen-} + 1 ))
 next=gen-$number
 rm -rf "$next"
-mkdir -p "$next/members"
+mkdir -p "$next/members" "$next/cordoned"
 if [ -e current ]; then cp -R current/. "$next/"; fi
 cp -R "$incoming/." "$next/"
 for gone in "$@"; do rm -f "$next/$gone"; done
@@ -44,29 +49,41 @@ if ! nginx -t -q -c "/etc/ovms-numa/$next/nginx.conf"; then
 fi
 ln -sfn "$next" current.new
 mv -T current.new current
-for old in gen-* incoming-*; do [ "$old" = "$next" ] || rm -rf "$old"; done
+for old in gen-*; do [ "$old" = "$next" ] || rm -rf "$old"; done
+rm -rf "$incoming"
+# Of writers that were killed; those of the others that wait for the lock are young.
+find . -maxdepth 1 -name 'incoming-*' -mmin +60 -exec rm -rf {} +
 if [ "$reload" = yes ]; then nginx -q -c /etc/ovms-numa/current/nginx.conf -s reload; fi
 echo "$number"
 """
 
 
-def member_path(instance: str) -> str:
-    """Return the path of *instance*'s member file inside a generation."""
-    return f"members/{instance}.conf"
+def read_all(container: Container) -> dict[str, bytes]:
+    """
+    Return the files of the current generation by path; the balancer need not run.
 
-
-def render_member(address: str, port: int, weight: int, *, is_open: bool) -> bytes:
-    """Render a member file: one server of the upstream, closed ones marked `down`."""
-    down = "" if is_open else " down"
-    return f"server {address}:{port} weight={weight} max_fails=0{down};\n".encode()
-
-
-def read_file(container: Container, path: str) -> bytes | None:
-    """Return the current content of *path* in the running balancer, or none."""
+    Read without the lock: where a writer made another generation current meanwhile, once more.
+    """
     try:
-        return docker_host.run(container, "cat", f"{DIRECTORY}/current/{path}").encode()
-    except docker_host.CommandError:
-        return None
+        return next(files for _ in range(_READ_TRIES) if (files := _read_once(container)))
+    except (NotFound, StopIteration):
+        return {}
+
+
+def _read_once(container: Container) -> dict[str, bytes]:
+    stream, _ = container.get_archive(DIRECTORY)
+    with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
+        root = PurePosixPath(DIRECTORY).name
+        entries = {entry.name: entry for entry in tar.getmembers()}
+        current = entries.get(f"{root}/current")
+        if current is None:
+            return {}
+        prefix = f"{root}/{current.linkname}/"
+        return {
+            name.removeprefix(prefix): (tar.extractfile(entry) or io.BytesIO()).read()
+            for name, entry in entries.items()
+            if name.startswith(prefix) and entry.isfile()
+        }
 
 
 def change(
@@ -122,7 +139,7 @@ def _change_at_rest(
         network_mode="none",
         cap_drop=["ALL"],
         security_opt=["no-new-privileges:true"],
-        labels=container.labels,
+        labels=owner(container.labels),
     )
     with docker_host.temporary(helper):
         incoming = f"incoming-{uuid.uuid4().hex}"
@@ -131,11 +148,17 @@ def _change_at_rest(
         _swap(helper, balancer, incoming, reload=False, remove=remove)
 
 
+def owner(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return those of *labels* that say whose a thing is, without what it is."""
+    return {key: labels[key] for key in OWNER_LABELS if key in labels}
+
+
 def _copy_in(container: Container, parent: str, folder: str, put: Mapping[str, bytes]) -> None:
     """Copy *put* to parent/folder, owned, like each folder on the way, by Nginx's user."""
     uid, _, gid = container.attrs["Config"]["User"].partition(":")
     steps = folder.split("/")
-    directories = [*("/".join(steps[: n + 1]) for n in range(len(steps))), f"{folder}/members"]
+    directories = ["/".join(steps[: n + 1]) for n in range(len(steps))]
+    directories += sorted({f"{folder}/{path.rpartition('/')[0]}" for path in put if "/" in path})
     archive = docker_host.tar_of(
         {f"{folder}/{path}": content for path, content in put.items()},
         uid=int(uid),
@@ -161,8 +184,8 @@ def _swap(
             subject=balancer.container,
             step="changing the balancer's configuration",
             seen=f"Nginx keeps the one it has: {error}",
-            remedy="correct the `balancer` settings of the stack; if it says nothing of the "
-            f"configuration, another writer held the lock for {LOCK_WAIT_S} s: run "
+            remedy="correct what the message names (a setting of `balancer`, a full disk); if it "
+            f"names nothing, another writer held the lock for {LOCK_WAIT_S} s; then run "
             "`pulumi up` again",
         ) from None
     return int(output)
@@ -191,7 +214,7 @@ def loaded_generation(balancer: BalancerRef) -> int | None:
     try:
         connection.request("GET", "/healthz")
         return int(json.loads(connection.getresponse().read())["generation"])
-    except (OSError, ValueError, KeyError, http.client.HTTPException):
+    except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
         return None
     finally:
         connection.close()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import docker
 from docker.models.containers import Container
 
-from lifecycle import balancer_config, docker_host, proof
+from lifecycle import balancer_config, docker_host, member, proof
 from lifecycle.spec import Activation
 
 _POLL_S = 0.2
@@ -28,7 +28,7 @@ def drain(spec: Activation, progress: Progress) -> dict[str, object]:
     client = docker_host.connect(spec.docker)
     cut = close_and_wait(spec, client, progress)
     if docker_host.find(client, spec.balancer.container) is not None:
-        path = balancer_config.member_path(spec.instance)
+        path = member.member_path(spec.instance)
         balancer_config.change(client, spec.balancer, {}, remove=(path,))
     return {"instance": spec.instance, "cut": cut}
 
@@ -64,9 +64,9 @@ def close_and_wait(spec: Activation, client: docker.DockerClient, progress: Prog
 def _close(
     spec: Activation, client: docker.DockerClient, balancer: Container, progress: Progress
 ) -> None:
-    path = balancer_config.member_path(spec.instance)
-    closed = balancer_config.render_member(spec.address, spec.port, spec.weight, is_open=False)
-    found = balancer_config.read_file(balancer, path)
+    path = member.member_path(spec.instance)
+    closed = member.render_member(spec.address, spec.port, spec.weight, is_open=False)
+    found = balancer_config.read_all(balancer).get(path)
     if found is None or found == closed:
         return
     balancer_config.change(client, spec.balancer, {path: closed})

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import requests.exceptions
 
-from lifecycle import docker_host
+from lifecycle import balancer_config, docker_host
 from lifecycle.errors import LifecycleError
 from lifecycle.spec import Prepare
 
@@ -42,7 +42,7 @@ def prepare(spec: Prepare, progress: Callable[[str], None]) -> dict[str, object]
         user="0:0",
         volumes={spec.volume: {"bind": _OUTPUT, "mode": "rw"}},
         network_mode="none",
-        labels=spec.labels,
+        labels=balancer_config.owner(client.volumes.get(spec.volume).attrs["Labels"] or {}),
     )
     with docker_host.temporary(helper):
         folder = Path(_INPUT).name

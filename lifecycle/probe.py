@@ -40,7 +40,10 @@ def probe_topology(root: Path = Path("/")) -> HostTopology:
         TopologyError: the tree lacks what is needed, or contradicts itself.
     """
     if not (root / "sys/devices/system/cpu").is_dir():
-        raise TopologyError(f"{root}sys/devices/system/cpu is not there: this is no Linux sysfs")
+        raise TopologyError(
+            f"{root / 'sys/devices/system/cpu'} is not there, so no topology can be read. Run this "
+            "on a Linux host with sysfs, or name a captured one in the host's topology."
+        )
     files = {
         str(path.relative_to(root)): path.read_text()
         for pattern in SYSFS_PATTERNS

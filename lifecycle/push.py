@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from lifecycle import balancer_config, docker_host
+from lifecycle import balancer_config, docker_host, member
 from lifecycle.spec import Push
 
 
@@ -19,8 +19,8 @@ def push(spec: Push, progress: Callable[[str], None]) -> dict[str, object]:
         LifecycleError: Nginx refuses the configuration, or does not start.
     """
     client = docker_host.connect(spec.docker)
-    content = "".join(f"{line}\n" for line in spec.nginx_conf).encode()
-    balancer_config.change(client, spec.balancer, {"nginx.conf": content})
+    content = member.sealed("".join(f"{line}\n" for line in spec.nginx_conf))
+    balancer_config.change(client, spec.balancer, {member.NGINX_CONF: content})
     progress("configuration loaded")
     balancer_config.start(client, spec.balancer, start_s=spec.start_s)
     progress("runs")

@@ -67,7 +67,6 @@ class Prepare(_Spec):
     docker: str
     image: str
     volume: str
-    labels: dict[str, str]
     source: str = Field(description="the staged folder, relative to the project")
     command: tuple[str, ...]
     convert_s: int

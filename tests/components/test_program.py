@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 from components.arguments import stack_labels
+from images.recipes import recipe_hash
 from lifecycle import spec as specs
+from lifecycle.observe import Observation
 from tests.components.conftest import (
     COMMAND,
     CONTAINER,
@@ -24,15 +26,23 @@ from tests.components.conftest import (
 
 ROOT = Path(__file__).parents[2]
 INSTANCES = ("local-node0-0", "local-node0-1")
+MODELS = f"models-{recipe_hash('model')}"
 
 
 @pytest.fixture
 def declared(deploy: Deploy, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RecordingEngine]:
     """Run ``__main__.py`` with the dev stack's settings, changed by path, on two CPUs."""
 
-    def run(*, serving: frozenset[str] = frozenset(), **changes: Any) -> RecordingEngine:
+    def run(
+        *,
+        serving: frozenset[str] = frozenset(),
+        faults: dict[str, str] | None = None,
+        gone: bool = False,
+        **changes: Any,
+    ) -> RecordingEngine:
         import runpy
 
+        import lifecycle.observe
         import lifecycle.probe
         from planner.topology import HostTopology
 
@@ -50,7 +60,13 @@ def declared(deploy: Deploy, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
             }
         )
         monkeypatch.setattr(lifecycle.probe, "probe_topology", lambda: topology)
-        monkeypatch.setattr(lifecycle.probe, "running_instances", lambda *_: serving)
+        roles = ("balancer", "configuration", "instances", "published", *INSTANCES, MODELS)
+        observation = Observation(
+            incarnations={} if gone else dict.fromkeys(roles, "0a1b2c3d"),
+            serving=serving,
+            faults=faults or {},
+        )
+        monkeypatch.setattr(lifecycle.observe, "observe", lambda *_: observation)
         pulumi.runtime.set_all_config({"ovms-numa:settings": json.dumps(settings)}, [])
         return deploy(lambda: runpy.run_path(str(ROOT / "__main__.py")))
 
@@ -245,3 +261,34 @@ def test_official_images_are_pulled_and_nothing_is_built(declared: Declared) -> 
 
 def test_labels_tell_a_stack_from_another_on_the_same_host() -> None:
     assert stack_labels("ovms-numa", "dev") != stack_labels("ovms-numa", "test")
+
+
+def test_a_healthy_instance_keeps_what_its_activation_was_last_run_for(declared: Declared) -> None:
+    engine = declared()
+
+    request = engine.request(COMMAND, "local-node0-0-activation")
+    assert "environment" not in engine.inputs(COMMAND, "local-node0-0-activation")
+    assert list(request.ignoreChanges) == ["environment"]
+
+
+def test_a_drifted_instance_is_activated_again_with_the_reason(declared: Declared) -> None:
+    engine = declared(faults={"local-node0-0": "is exited, not running"})
+
+    inputs = engine.inputs(COMMAND, "local-node0-0-activation")
+    other = engine.inputs(COMMAND, "local-node0-1-activation")
+    assert inputs["environment"]["DRIFT"].startswith("is exited, not running (seen 20")
+    assert "environment" not in other
+
+
+def test_what_is_there_keeps_its_incarnation_and_what_is_gone_gets_a_new_one(
+    declared: Declared,
+) -> None:
+    there, gone = declared(), declared(gone=True)
+
+    for token, name in ((CONTAINER, "local-node0-0"), (VOLUME, "balancer-configuration")):
+        labels = [
+            {one["label"]: one["value"] for one in engine.inputs(token, name)["labels"]}
+            for engine in (there, gone)
+        ]
+        assert labels[0]["ovms-numa.incarnation"] == "0a1b2c3d"
+        assert labels[1]["ovms-numa.incarnation"] != "0a1b2c3d"

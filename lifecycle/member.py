@@ -1,0 +1,67 @@
+"""
+The files of the balancer's configuration: members, cordons, and the seal that shows an edit.
+
+A file begins with a line that carries the hash of the rest. One whose hash does not fit was
+edited by hand; one that fits is what some `pulumi up` wrote, whatever the settings say today.
+"""
+
+import hashlib
+from collections.abc import Mapping
+
+NGINX_CONF = "nginx.conf"
+
+
+def sealed(text: str) -> bytes:
+    """Return *text* as a file with its seal."""
+    return f"# written by ovms-numa, sha256 {_hash(text)}; an edit is undone\n{text}".encode()
+
+
+def is_intact(content: bytes) -> bool:
+    """Tell whether a file is as it was written."""
+    seal, _, text = content.decode(errors="replace").partition("\n")
+    return f"sha256 {_hash(text)};" in seal
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def member_path(instance: str) -> str:
+    """Return the path of *instance*'s member file inside a generation."""
+    return f"members/{instance}.conf"
+
+
+def cordon_path(instance: str) -> str:
+    """Return the path of the mark that an operator holds *instance* closed."""
+    return f"cordoned/{instance}"
+
+
+def render_member(address: str, port: int, weight: int, *, is_open: bool) -> bytes:
+    """Render a member file: one server of the upstream, closed ones marked `down`."""
+    down = "" if is_open else " down"
+    return sealed(f"server {address}:{port} weight={weight} max_fails=0{down};\n")
+
+
+def is_open(content: bytes) -> bool:
+    """Tell whether a member file lets requests through."""
+    return b" down;" not in content
+
+
+def member_fault(files: Mapping[str, bytes], instance: str) -> str | None:
+    """Say what is wrong with *instance* in the balancer's *files*; a cordon is nothing wrong."""
+    content = files.get(member_path(instance))
+    if content is None:
+        return "is not in the balancer"
+    if not is_intact(content):
+        return "had its member file in the balancer edited by hand"
+    if not is_open(content) and cordon_path(instance) not in files:
+        return "is closed in the balancer, and no one cordoned it"
+    return None
+
+
+def configuration_fault(files: Mapping[str, bytes]) -> str | None:
+    """Say what is wrong with the balancer's own configuration in *files*."""
+    content = files.get(NGINX_CONF)
+    if content is None:
+        return "lost its configuration"
+    return None if is_intact(content) else "had its nginx.conf edited by hand"

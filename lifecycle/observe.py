@@ -1,0 +1,175 @@
+"""
+What became of a stack on its host, read only.
+
+The engine compares settings with its state; what happened to the containers since, it does not
+see. This does: it finds what is gone, and what runs otherwise than it was activated. What it
+compares with stands on the containers themselves, as labels, so that a change of the settings
+is no drift.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import docker
+from docker.errors import APIError, ImageNotFound
+from docker.models.containers import Container
+
+from lifecycle import balancer_config, docker_host, member
+from lifecycle.errors import LifecycleError
+from lifecycle.proof import Proof, parse_statuses
+
+INSTANCE = "ovms-numa.instance"
+INCARNATION = "ovms-numa.incarnation"
+ROLE = "ovms-numa.role"
+CPUS = "ovms-numa.cpus"
+MEMORY_NODES = "ovms-numa.memory-nodes"
+ANY = "any"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """
+    A stack's things on a host.
+
+    Attributes:
+        incarnations: of what is there, by the role it has in the stack.
+        faults: what is wrong with an instance or with `balancer`, as the end of a sentence that
+            begins with its name.
+        gone: what was there and is not any more, as whole sentences.
+        serving: the instances that run.
+        missing_images: those of the images asked for that the host does not have.
+    """
+
+    incarnations: Mapping[str, str] = field(default_factory=dict)
+    faults: Mapping[str, str] = field(default_factory=dict)
+    gone: tuple[str, ...] = ()
+    serving: frozenset[str] = frozenset()
+    missing_images: frozenset[str] = frozenset()
+
+    def drift(self) -> tuple[str, ...]:
+        """Return all that was seen to be otherwise than it was made, a sentence each."""
+        faults = (f"{name} {fault}" for name, fault in sorted(self.faults.items()))
+        return (*self.gone, *faults)
+
+
+def observe(
+    docker_url: str, labels: Mapping[str, str], names: Iterable[str], images: Iterable[str]
+) -> Observation:
+    """
+    Look at a stack.
+
+    Args:
+        docker_url: of the host's Docker engine.
+        labels: that everything of the stack carries.
+        names: the container names that the stack is going to use.
+        images: the references that the stack uses.
+
+    Raises:
+        LifecycleError: no Docker engine answers, or a container of one of *names* is not the
+            stack's.
+    """
+    client = docker_host.connect(docker_url, timeout_s=10)
+    own = [f"{key}={value}" for key, value in labels.items()]
+    # A container inherits the labels of its image, whoever made it; a role only the stack gives.
+    containers = client.containers.list(all=True, filters={"label": [*own, ROLE]})
+    _refuse_foreign(client, set(names) - {container.name for container in containers})
+    balancer = next((one for one in containers if one.labels.get(ROLE) == "balancer"), None)
+    files = balancer_config.read_all(balancer) if balancer else None
+    instances = {one.labels[INSTANCE]: one for one in containers if INSTANCE in one.labels}
+    faults = {name: _instance_fault(one, name, files) for name, one in instances.items()}
+    faults["balancer"] = _balancer_fault(balancer, files) if balancer else None
+    labelled: list[Mapping[str, str]] = [
+        *(one.labels for one in containers),
+        *(one.attrs["Labels"] or {} for one in client.volumes.list(filters={"label": own})),
+        *(one.attrs["Labels"] or {} for one in client.networks.list(filters={"label": own})),
+    ]
+    missing = frozenset(image for image in images if not _has_image(client, image))
+    return Observation(
+        incarnations={its[ROLE]: its[INCARNATION] for its in labelled if ROLE in its},
+        faults={name: fault for name, fault in faults.items() if fault},
+        gone=tuple(sorted(_gone(containers, files, missing))),
+        serving=frozenset(name for name, one in instances.items() if one.status == "running"),
+        missing_images=missing,
+    )
+
+
+def _gone(
+    containers: Iterable[Container], files: Mapping[str, bytes] | None, images: frozenset[str]
+) -> Iterator[str]:
+    """
+    Say what was there and is not any more, from what it left behind.
+
+    A removed instance left its member file; a removed balancer its instances; a removed image
+    the containers that were made from it.
+    """
+    there = {one.labels.get(ROLE) for one in containers}
+    if there and "balancer" not in there:
+        yield "balancer is gone"
+    for path in files or ():
+        name = PurePosixPath(path).stem
+        if path == member.member_path(name) and name not in there:
+            yield f"{name} is gone"
+    used = {one.attrs["Config"]["Image"] for one in containers}
+    yield from (f"the image {image} is gone" for image in images & used)
+
+
+def _has_image(client: docker.DockerClient, reference: str) -> bool:
+    try:
+        client.images.get(reference)
+    except ImageNotFound:
+        return False
+    return True
+
+
+def _refuse_foreign(client: docker.DockerClient, names: Iterable[str]) -> None:
+    for name in sorted(names):
+        if docker_host.find(client, name) is not None:
+            raise LifecycleError(
+                subject=name,
+                step="looking at the host",
+                seen="a container of this name is there, and this stack did not make it",
+                remedy=f"remove it with `docker rm -f {name}`, or give it another name with "
+                f"`docker rename {name} NAME`; then run this again",
+            )
+
+
+def _instance_fault(
+    container: Container, name: str, files: Mapping[str, bytes] | None
+) -> str | None:
+    if container.status != "running":
+        return f"is {container.status}, not running"
+    policy = container.attrs["HostConfig"]["RestartPolicy"]["Name"]
+    if policy != "unless-stopped":
+        return f"has the restart policy {policy!r} instead of 'unless-stopped'"
+    planned = (_planned(container, CPUS), _planned(container, MEMORY_NODES))
+    if moved := _placement(container).faults(*planned):
+        return f"was re-pinned: {'; '.join(moved)}"
+    return None if files is None else member.member_fault(files, name)
+
+
+def _balancer_fault(container: Container, files: Mapping[str, bytes] | None) -> str | None:
+    if container.status != "running":
+        return f"is {container.status}, not running"
+    return member.configuration_fault(files or {})
+
+
+def _planned(container: Container, label: str) -> str | None:
+    value = container.labels.get(label, ANY)
+    return None if value == ANY else value
+
+
+def _placement(container: Container) -> Proof:
+    """Read where all tasks of *container* may run, from the ``/proc`` of this host."""
+    try:
+        pids = [row[0] for row in container.top(ps_args="-o pid")["Processes"]]
+    except APIError:
+        return Proof(cpus=(), memory_nodes=(), tasks=0)  # it exited meanwhile
+    texts = []
+    for pid in pids:
+        for status in Path(f"/proc/{pid}/task").glob("*/status"):
+            try:
+                texts.append(status.read_text())
+            except OSError:
+                continue  # this task ended meanwhile
+    return parse_statuses("\n".join(texts))

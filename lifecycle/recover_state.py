@@ -1,0 +1,148 @@
+"""
+A stack's state, as the Pulumi CLI exports and imports it.
+
+The format is that of ``pulumi stack export``: `deployment.resources` (each with `urn`, `type`,
+`id`, `inputs`, `outputs`) and `deployment.pending_operations`, what a run had begun and not
+recorded as done. Secrets in it stay encrypted.
+"""
+
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import Any
+
+from lifecycle.errors import LifecycleError
+
+_STATE_ID = "state-id"
+_DOCKER_PROVIDER = "pulumi:providers:docker"
+_KINDS = {
+    "docker:index/container:Container": "container",
+    "docker:index/network:Network": "network",
+    "docker:index/volume:Volume": "volume",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """A stack's exported state."""
+
+    export: dict[str, Any]
+
+    def pending(self) -> tuple[str, ...]:
+        """Return what was begun and not recorded as done, such as ``creating balancer``."""
+        operations = self.export["deployment"].get("pending_operations") or []
+        return tuple(f"{one['type']} {_name(one['resource'])}" for one in operations)
+
+    def without_pending(self) -> "State":
+        """Return the same state with nothing pending."""
+        deployment = {**self.export["deployment"], "pending_operations": []}
+        return State(export={**self.export, "deployment": deployment})
+
+    def state_id(self) -> str | None:
+        """Return the id in the labels of all that this state made, or none before it is made."""
+        for one in self._resources():
+            if _name(one) == _STATE_ID:
+                found = (one.get("outputs") or {}).get("stdout")
+                return found if isinstance(found, str) and found else None
+        return None
+
+    def docker_hosts(self) -> tuple[str, ...]:
+        """Return the URLs of the Docker engines that the state has a provider for."""
+        hosts = (
+            (one.get("inputs") or {}).get("host")
+            for one in self._resources()
+            if one["type"] == _DOCKER_PROVIDER
+        )
+        return tuple(sorted({host for host in hosts if isinstance(host, str)}))
+
+    def known(self, kind: str) -> frozenset[str]:
+        """
+        Return the ids of what the state has in Docker; of a volume the id is its name.
+
+        What is marked as deleted before its replacement is gone, and not among them.
+
+        Args:
+            kind: ``container``, ``network`` or ``volume``.
+        """
+        return frozenset(
+            one["id"]
+            for one in self._resources()
+            if _KINDS.get(one["type"]) == kind
+            and one.get("id")
+            and not one.get("pendingReplacement")
+        )
+
+    def _resources(self) -> list[dict[str, Any]]:
+        return self.export["deployment"].get("resources") or []
+
+
+def _name(resource: dict[str, Any]) -> str:
+    return str(resource["urn"]).rpartition("::")[2]
+
+
+def export_state(stack: str) -> State:
+    """
+    Read the state of *stack*.
+
+    Raises:
+        LifecycleError: the CLI cannot.
+    """
+    return State(export=json.loads(_pulumi(stack, "reading its state", "stack", "export")))
+
+
+def import_state(stack: str, state: State) -> None:
+    """
+    Write the state of *stack*; refused by the CLI while a run holds its lock.
+
+    Raises:
+        LifecycleError: the CLI cannot.
+    """
+    _pulumi(stack, "writing its state", "stack", "import", text=json.dumps(state.export))
+
+
+def backend_url(stack: str) -> str:
+    """
+    Return where the CLI keeps the states, such as ``file:///srv/state``.
+
+    Raises:
+        LifecycleError: the CLI cannot tell.
+    """
+    answer = json.loads(_pulumi(None, f"finding the backend of {stack}", "whoami", "--json"))
+    return str(answer["url"])
+
+
+def _pulumi(stack: str | None, step: str, *arguments: str, text: str | None = None) -> str:
+    found = shutil.which("pulumi")
+    if found is None:
+        raise LifecycleError(
+            subject=stack or "pulumi",
+            step=step,
+            seen="there is no `pulumi` on PATH",
+            remedy="run `make recover`, which knows where it is, or "
+            '`eval "$(make -s env)"` in this shell first',
+        )
+    named = ("--stack", stack) if stack else ()
+    run = subprocess.run(  # noqa: S603 - the CLI, with a stack's name
+        [found, *arguments, *named, "--non-interactive"],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if run.returncode != 0:
+        raise LifecycleError(
+            subject=stack or "pulumi",
+            step=step,
+            seen=_last_error(run.stderr)
+            or f"`pulumi {' '.join(arguments)}` exited with status {run.returncode}",
+            remedy="correct what the message names (`pulumi stack ls` lists the stacks; a lock: "
+            "wait for its run, or `pulumi cancel` if that is surely gone), then run this again",
+        )
+    return run.stdout
+
+
+def _last_error(stderr: str) -> str:
+    """Return the CLI's own sentence: from its `error:` on, in one line."""
+    text = stderr.rpartition("error: ")[2]
+    return " ".join(text.split()).rstrip(".")

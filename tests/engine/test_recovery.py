@@ -1,0 +1,255 @@
+"""A run is killed (SIGKILL) at a chosen point: `make recover`, then `up`, and all is as planned."""
+
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.engine import killing
+from tests.engine.killing import Point
+from tests.engine.load import clients
+from tests.engine.stack import ROOT, Stack
+from tests.engine.test_up import INSTANCES, MODEL
+
+pytestmark = pytest.mark.engine
+
+SETTINGS = {
+    "hosts": {"local": {"subnet": "172.30.112.0/24"}},
+    "placement": {"instances-per-node": 2, "cores-per-instance": 1, "cpu-sharing": "allowed"},
+    "balancer": {"port": 18090},
+    "rollout": {"start-timeout-s": 120, "drain-timeout-s": 120, "stop-timeout-s": 5},
+}
+FIRST, SECOND = INSTANCES
+PREFIX = "ovms-numa-recovery"
+TABLE = ROOT / ".run" / "recovery.md"
+
+CREATING = [
+    Point(words="making the state's id", begins="create state-id"),
+    Point(words="staging a build context", begins="create base-.*-context"),
+    Point(words="building an image", begins="create devserver-[0-9a-f]+"),
+    Point(words="creating a network", docker=f"network create {PREFIX}-instances"),
+    Point(words="creating a volume", docker=f"volume create {PREFIX}-balancer.*"),
+    Point(words="creating the balancer", docker=f"container create {PREFIX}-balancer"),
+    Point(words="writing the first configuration", begins="create balancer-pushed"),
+    Point(words="starting the balancer", docker=f"container start {PREFIX}-balancer"),
+    Point(words="converting the model", docker=f"container start (?!{PREFIX}).*"),
+    Point(words="creating an instance", docker=f"container create {PREFIX}-{SECOND}"),
+    Point(words="binding an instance", says=f"{FIRST}: binding.*"),
+    Point(words="waiting for the model", says=f"{FIRST}: waiting.*"),
+]
+ROLLING = [
+    Point(words="closing the first", says=f"{FIRST}: closed"),
+    Point(words="the first is drained", says=f"{FIRST}: drained"),
+    Point(words="stopping the first", docker=f"container kill {PREFIX}-{FIRST}"),
+    Point(words="the first is deleted", docker=f"container destroy {PREFIX}-{FIRST}"),
+    Point(words="creating the first anew", docker=f"container create {PREFIX}-{FIRST}"),
+    Point(words="starting the first", docker=f"container start {PREFIX}-{FIRST}"),
+    Point(words="waiting for the first", says=f"{FIRST}: waiting.*"),
+    Point(words="draining the second", says=f"{SECOND}: draining"),
+    Point(words="the second is deleted", docker=f"container destroy {PREFIX}-{SECOND}"),
+    Point(words="opening the second", says=f"{SECOND}: proven.*"),
+]
+
+
+def _words(point: Point) -> str:
+    return point.words
+
+
+@pytest.fixture(scope="module")
+def rows() -> Iterator[list[str]]:
+    """The table of kills, written where nothing is committed."""
+    rows = ["| killed while | what `make recover` did | recover | then `up` |", "|---|---|---|---|"]
+    yield rows
+    TABLE.parent.mkdir(exist_ok=True)
+    TABLE.write_text("\n".join(rows) + "\n")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    stack = Stack(
+        name="recovery", folder=tmp_path_factory.mktemp("recovery"), settings=dict(SETTINGS)
+    )
+    leftover = stack.remains()
+    assert not leftover, f"an earlier run left {leftover}: remove them with docker, then run again"
+    try:
+        yield stack
+    finally:
+        killing.recover(stack)
+        stack.configure({})
+        removed = stack.destroy()
+        assert removed.status == 0, removed.output
+        assert stack.remains() == []
+
+
+def _recover(stack: Stack) -> killing.Recovery:
+    recovery = killing.recover(stack)
+    assert recovery.status == 0, recovery.output
+    assert "removed the lock of process" in recovery.output
+    assert killing.left_behind(stack) == []
+    return recovery
+
+
+def _row(point: Point, recovery: killing.Recovery, up_s: float | None) -> str:
+    did = [
+        line.partition(",")[0]
+        for line in recovery.lines()
+        if line.startswith(("cleared", "removed the c", "removed the n", "removed the v"))
+    ]
+    did = [line.replace(f"{PREFIX}-", "").replace("removed the", "removed") for line in did]
+    then = "killed again" if up_s is None else f"{up_s:.0f} s"
+    return (
+        f"| {point.words} | {'; '.join(did) or 'lock only'} | {recovery.seconds:.1f} s | {then} |"
+    )
+
+
+def _converges(stack: Stack) -> float:
+    """One `up` makes all as planned; the next preview is empty."""
+    begun = time.monotonic()
+    up = stack.up()
+    seconds = time.monotonic() - begun
+    assert up.status == 0, up.output
+    preview = stack.preview("--expect-no-changes")
+    assert preview.status == 0, preview.output
+    members = killing.members(stack)
+    assert set(members) == set(INSTANCES)
+    assert [line for line in members.values() if "down" in line] == []
+    assert {stack.container(name).status for name in (*INSTANCES, "balancer")} == {"running"}
+    assert killing.left_behind(stack) == []
+    return seconds
+
+
+def test_a_stack_is_made_although_each_run_but_the_last_is_killed(
+    stack: Stack, rows: list[str]
+) -> None:
+    """Each run gets past the point where the one before it was killed."""
+    for point in CREATING:
+        killing.kill_at(stack, point)
+        rows.append(_row(point, _recover(stack), None))
+
+    rows[-1] = rows[-1].replace("killed again", f"{_converges(stack):.0f} s")
+
+
+@pytest.mark.parametrize("point", ROLLING, ids=_words)
+def test_a_killed_rolling_update_is_finished_without_a_lost_request(
+    stack: Stack, rows: list[str], point: Point
+) -> None:
+    endpoint = str(stack.outputs()["endpoint"])
+    flipped = "WARNING" if len(rows) % 2 else "INFO"
+    stack.configure({"server": {"log-level": flipped}})
+
+    with clients(endpoint, MODEL, count=2) as load:
+        killing.kill_at(stack, point)
+        recovery = _recover(stack)
+        before = sum(load.answers.values())
+        seconds = _converges(stack)
+
+    assert load.failures == []
+    assert sum(load.answers.values()) > before
+    rows.append(_row(point, recovery, seconds))
+    images = {stack.container(name).attrs["Config"]["Cmd"][-1] for name in INSTANCES}
+    assert images == {flipped}
+
+
+def test_a_killed_reload_is_done_by_the_next_up(stack: Stack, rows: list[str]) -> None:
+    point = Point(words="pushing a changed configuration", begins="update balancer-pushed")
+    stack.configure({"balancer": {"read-timeout-s": 601 + len(rows)}})
+
+    killing.kill_at(stack, point)
+    recovery = _recover(stack)
+
+    rows.append(_row(point, recovery, _converges(stack)))
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        Point(words="closing, then the old settings", says=f"{FIRST}: closed"),
+        Point(words="stopping, then the old settings", docker=f"container die {PREFIX}-{FIRST}"),
+    ],
+    ids=_words,
+)
+def test_nothing_stays_closed_when_the_settings_are_put_back_after_a_kill(
+    stack: Stack, rows: list[str], point: Point
+) -> None:
+    stack.configure({})
+    assert stack.up().status == 0
+    stack.configure({"server": {"log-level": "DEBUG"}})
+    killing.kill_at(stack, point)
+    recovery = _recover(stack)
+    stack.configure({})
+
+    rows.append(_row(point, recovery, _converges(stack)))
+
+
+def test_a_second_time_there_is_nothing_to_recover(stack: Stack) -> None:
+    recovery = killing.recover(stack)
+
+    assert (recovery.status, recovery.output) == (0, "recovery: nothing to recover\n")
+
+
+def test_the_recovery_of_a_run_that_lives_is_refused(stack: Stack) -> None:
+    stack.configure({"server": {"log-level": "DEBUG"}})
+    running = threading.Thread(target=stack.up)
+    running.start()
+    locks = stack.folder / "state" / ".pulumi" / "locks"
+    while not list(locks.rglob("*.json")):
+        time.sleep(0.01)
+
+    recovery = killing.recover(stack)
+    running.join()
+
+    assert recovery.status == 1
+    assert "and still runs" in recovery.output
+    assert "kill -INT" in recovery.output
+    stack.configure({})
+    _converges(stack)
+
+
+def test_a_second_clone_with_a_state_of_its_own_leaves_the_first_ones_stack_alone(
+    stack: Stack, tmp_path: Path
+) -> None:
+    clone = Stack(name=stack.name, folder=tmp_path / "clone", settings=dict(SETTINGS))
+    before = {name: stack.container(name).id for name in (*INSTANCES, "balancer")}
+    with ExitStack() as after:
+        after.callback(shutil.rmtree, clone.folder)
+        killing.kill_at(clone, Point(words="in the clone", begins="create balancer-.*"))
+
+        recovery = killing.recover(clone)
+
+    assert recovery.status == 0, recovery.output
+    assert "removed the container" not in recovery.output
+    assert {name: stack.container(name).id for name in (*INSTANCES, "balancer")} == before
+    assert stack.preview("--expect-no-changes").status == 0
+
+
+def test_make_recover_says_so_when_there_is_nothing_to_do(stack: Stack) -> None:
+    run = subprocess.run(
+        ["make", "-s", "recover", f"STACK={stack.name}"],
+        cwd=ROOT,
+        env={**os.environ, **killing.environment(stack)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.endswith(f"{stack.name}: nothing to recover\n")
+
+
+def test_a_killed_destroy_is_finished_by_the_next(stack: Stack, rows: list[str]) -> None:
+    point = Point(words="destroying the stack", docker=f"container destroy {PREFIX}-balancer")
+
+    killing.kill_at(stack, point, "destroy")
+    recovery = _recover(stack)
+    begun = time.monotonic()
+    destroyed = stack.destroy()
+
+    assert destroyed.status == 0, destroyed.output
+    assert stack.remains() == []
+    rows.append(_row(point, recovery, time.monotonic() - begun))

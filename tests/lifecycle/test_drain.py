@@ -1,0 +1,171 @@
+import threading
+import time
+
+import pytest
+
+from lifecycle.drain import close_and_wait, drain
+from tests.lifecycle.docker_double import refusal
+from tests.lifecycle.world import BALANCER, CONTAINER, MEMBER, NAME, World, write_sockets
+
+
+@pytest.fixture(autouse=True)
+def _serves(world: World) -> None:
+    world.serve_as_planned()
+
+
+def connect(world: World, count: int) -> None:
+    write_sockets(world.proc, port=world.server.port, connections=count)
+
+
+def wait(world: World, **changes: object) -> int:
+    return close_and_wait(world.spec(**changes), world.engine.client, world.said.append)
+
+
+def test_an_idle_instance_is_closed_and_counted_three_times(world: World) -> None:
+    begun = time.monotonic()
+
+    assert wait(world) == 0
+
+    assert time.monotonic() - begun > 0.1, "two pauses between three counts"
+    assert world.calls == [f"{BALANCER}: copy in"]
+    assert world.member() == f"server 127.0.0.1:{world.server.port} weight=1 max_fails=0 down;"
+    assert world.said == ["closed", "draining", "drained"]
+
+
+def test_what_is_in_flight_is_waited_for(world: World) -> None:
+    connect(world, 2)
+    threading.Timer(0.3, connect, (world, 0)).start()
+    begun = time.monotonic()
+
+    assert wait(world) == 0
+
+    assert 0.35 < time.monotonic() - begun < 4
+
+
+def test_zeros_between_two_connections_do_not_end_the_wait(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that waits in the server's queue, or comes from a worker that is going."""
+    counts = [0, 0, 1, 0, 2, 0, 0, 0, 4]
+    monkeypatch.setattr("lifecycle.proof.connections", lambda *_: counts.pop(0))
+
+    assert wait(world) == 0
+
+    assert counts == [4], "the third zero in a row ends it, and none before"
+
+
+def test_the_wait_has_a_bound_and_says_what_it_cut(world: World) -> None:
+    connect(world, 3)
+
+    assert wait(world, timeouts={"drain_s": 0}) == 3
+
+    assert world.said == ["closed", "draining", "drained, 3 connections cut after 0 s"]
+
+
+def test_the_count_starts_once_replaced_workers_have_let_go_of_their_clients(world: World) -> None:
+    spec = world.spec()
+    late = spec.balancer.model_copy(update={"keepalive_min_s": 0.3})
+    begun = time.monotonic()
+
+    close_and_wait(
+        spec.model_copy(update={"balancer": late}), world.engine.client, world.said.append
+    )
+
+    assert time.monotonic() - begun > 0.4, "the counts follow the wait"
+
+
+def test_the_instance_keeps_running(world: World) -> None:
+    wait(world)
+
+    assert world.instance.status == "running"
+
+
+def test_an_instance_that_is_closed_already_is_not_closed_again(world: World) -> None:
+    world.put_member(" down")
+
+    assert wait(world) == 0
+
+    assert world.calls == []
+
+
+def test_an_instance_without_a_member_has_nothing_to_close(world: World) -> None:
+    (world.volume / "current" / MEMBER).unlink()
+
+    assert wait(world) == 0
+
+    assert world.calls == []
+
+
+def test_with_the_drain_off_nothing_is_closed_or_waited_for(world: World) -> None:
+    connect(world, 3)
+
+    assert wait(world, drain=False) == 0
+
+    assert (world.calls, world.said) == ([], [])
+
+
+@pytest.mark.parametrize("gone", ["removed", "exited"])
+def test_an_instance_that_does_not_run_is_closed_and_counts_as_drained(
+    world: World, gone: str
+) -> None:
+    connect(world, 3)
+    world.instance.status = gone
+    if gone == "removed":
+        del world.engine.machines[CONTAINER]
+
+    assert wait(world) == 0
+
+    assert " down;" in (world.member() or "")
+    assert world.said == ["closed"]
+
+
+def test_an_instance_that_goes_away_while_it_drains_counts_as_drained(world: World) -> None:
+    connect(world, 3)
+    gone = refusal(f"container {CONTAINER} is not running", 409)
+    threading.Timer(0.1, world.instance.refusals.update, [{"exec_run": gone}]).start()
+
+    assert wait(world) == 0
+
+
+@pytest.mark.parametrize("gone", ["removed", "exited"])
+def test_where_no_balancer_runs_nothing_is_in_flight(world: World, gone: str) -> None:
+    world.balancer.status = gone
+    if gone == "removed":
+        del world.engine.machines[BALANCER]
+
+    assert wait(world) == 0
+
+    assert (world.calls, world.said) == ([], [])
+
+
+def test_a_drained_instance_has_no_member_file_any_more(world: World) -> None:
+    result = drain(world.spec(), world.said.append)
+
+    assert result == {"instance": NAME, "cut": 0}
+    assert world.member() is None
+    assert (world.volume / "loaded").read_text().strip() == "gen-3", "closed, then taken out"
+
+
+def test_the_result_of_a_drain_says_what_was_cut(world: World) -> None:
+    connect(world, 2)
+
+    result = drain(world.spec(timeouts={"drain_s": 0}), world.said.append)
+
+    assert result == {"instance": NAME, "cut": 2}
+
+
+def test_a_drain_without_a_balancer_has_nothing_to_do(world: World) -> None:
+    del world.engine.machines[BALANCER]
+
+    assert drain(world.spec(), world.said.append) == {"instance": NAME, "cut": 0}
+    assert world.calls == []
+
+
+def test_a_balancer_that_is_at_rest_loses_the_member_file_too(world: World) -> None:
+    """It would not start again with the member of an instance that is gone."""
+    world.balancer.status = "exited"
+
+    drain(world.spec(), world.said.append)
+
+    assert world.member() is None
+    assert world.calls == ["helper: copy in", "helper: start", "helper: remove by force"]

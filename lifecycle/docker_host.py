@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import cast
@@ -85,12 +86,12 @@ def tar_of(
         for directory in directories:
             entry = tarfile.TarInfo(directory)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
-            entry.uid, entry.gid = uid, gid
+            entry.uid, entry.gid, entry.mtime = uid, gid, int(time.time())
             tar.addfile(entry)
         for path, content in files.items():
             entry = tarfile.TarInfo(path)
             entry.size, entry.mode = len(content), 0o644
-            entry.uid, entry.gid = uid, gid
+            entry.uid, entry.gid, entry.mtime = uid, gid, int(time.time())
             tar.addfile(entry, io.BytesIO(content))
     return buffer.getvalue()
 

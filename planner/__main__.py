@@ -1,5 +1,6 @@
 """
-``python -m planner Pulumi.STACK.yaml``: print the plan of a stack without Pulumi.
+``python -m planner Pulumi.STACK.yaml``: print the plan of a stack without Pulumi;
+``python -m planner --schema``: print the JSON Schema of stack files.
 
 The one file of the planner that reads files and runs another program.
 """
@@ -12,15 +13,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from planner.errors import PlanError, SettingsError, TopologyError
 from planner.placement import plan
+from planner.schema import render_schema
 from planner.settings import HostSettings, parse_settings
+from planner.stack_file import SETTINGS_KEY, stack_settings
 from planner.table import render_table
 from planner.topology import HostTopology
 
-SETTINGS_KEY = "ovms-numa:settings"
+__all__ = ["SETTINGS_KEY", "main", "plan_text"]
 
 _PROBE_TIMEOUT_S = 60
 
@@ -28,9 +29,14 @@ _PROBE_TIMEOUT_S = 60
 def main(argv: list[str]) -> int:
     """Print the plan, or what keeps it from being made; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m planner", description=__doc__)
-    parser.add_argument("stack_file", type=Path, help="such as Pulumi.dev.yaml")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("stack_file", type=Path, nargs="?", help="such as Pulumi.dev.yaml")
+    what.add_argument("--schema", action="store_true", help="print the schema of stack files")
     parser.add_argument("--topology", type=Path, help="a captured topology, instead of the stack's")
     arguments = parser.parse_args(argv)
+    if arguments.schema:
+        sys.stdout.write(render_schema())
+        return 0
     try:
         sys.stdout.write(plan_text(arguments.stack_file, arguments.topology))
     except PlanError as error:
@@ -64,20 +70,12 @@ def plan_text(stack_file: Path, topology_file: Path | None = None) -> str:
 def _read_stack(path: Path) -> Mapping[str, Any]:
     """Read the settings, as plain data, out of a stack file."""
     try:
-        document = yaml.safe_load(path.read_text())
+        text = path.read_text()
     except OSError as error:
         raise SettingsError(
             f"{path} cannot be read: {error.strerror}. Name a Pulumi.STACK.yaml that is there."
         ) from None
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path} is not YAML: {error}. Write it as Pulumi.dev.yaml.") from None
-    config = document.get("config") if isinstance(document, Mapping) else None
-    settings = config.get(SETTINGS_KEY) if isinstance(config, Mapping) else None
-    if not isinstance(settings, Mapping):
-        raise SettingsError(
-            f"{path} has no settings under config: {SETTINGS_KEY}. Write them as Pulumi.dev.yaml."
-        )
-    return settings
+    return stack_settings(text, str(path))
 
 
 def _host_topology(host: HostSettings, directory: Path) -> HostTopology:

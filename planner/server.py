@@ -1,7 +1,23 @@
 """The command line and environment of a model server, from its placement."""
 
+import json
+from collections.abc import Iterator
+
 from planner.plan import Placement
-from planner.settings import Settings
+from planner.settings import Settings, SingleModelSettings
+
+# The flags of `models.single` that OVMS reads as words or numbers, in the order they are written.
+_SINGLE_FLAGS = (
+    "cache_size",
+    "max_num_seqs",
+    "max_num_batched_tokens",
+    "enable_prefix_caching",
+    "dynamic_split_fuse",
+    "kv_cache_precision",
+    "tool_parser",
+    "reasoning_parser",
+    "enable_tool_guided_generation",
+)
 
 # Where the models directory is mounted, read-only, in every instance.
 MODELS_MOUNT = "/workspace"
@@ -11,12 +27,18 @@ def server_command(settings: Settings, placement: Placement) -> tuple[str, ...]:
     """
     Give the arguments of the server of *placement*, in OVMS's own flags.
 
-    Source: docs/parameters.md of OVMS. The settings' own flags follow in order of name, as
+    Source: docs/parameters.md of OVMS. The models come first: its config.json, or one model with
+    its flags, as OVMS refuses both together. The settings' own flags follow in order of name, as
     ``--name=value``, so that a value may begin with a hyphen.
     """
+    single = settings.models.single
+    models = (
+        ("--config_path", f"{MODELS_MOUNT}/config.json")
+        if single is None
+        else tuple(_single(settings.models.names[0], single, placement))
+    )
     return (
-        "--config_path",
-        f"{MODELS_MOUNT}/config.json",
+        *models,
         "--rest_port",
         str(placement.port),
         "--rest_workers",
@@ -54,6 +76,24 @@ def open_files(settings: Settings) -> int:
     connection that waits in its queue takes one more.
     """
     return max(8192, 16 * (settings.server.max_concurrency + 1))
+
+
+def _single(name: str, single: SingleModelSettings, placement: Placement) -> Iterator[str]:
+    """
+    Give the flags of the one model *name*.
+
+    Without ``--target_device`` OVMS takes a GPU where there is one. The threads are written, as
+    its own default differs between releases, and counts the host's cores, not the CPU set's.
+    """
+    yield from ("--model_name", name, "--model_path", f"{MODELS_MOUNT}/{single.path}")
+    yield from ("--task", "text_generation", "--target_device", "CPU")
+    for flag in _SINGLE_FLAGS:
+        value = getattr(single, flag)
+        if value is not None:
+            yield from (f"--{flag}", json.dumps(value) if isinstance(value, bool) else str(value))
+    properties = {**single.plugin_config, "INFERENCE_NUM_THREADS": placement.threads}
+    yield "--plugin_config"
+    yield json.dumps(properties, sort_keys=True, separators=(",", ":"))
 
 
 def _flag(name: str, value: str | int | bool) -> tuple[str, ...]:

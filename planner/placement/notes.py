@@ -1,5 +1,6 @@
 """What an operator should know of a plan that is good enough to be carried out."""
 
+import ipaddress
 from collections.abc import Iterator, Mapping
 
 from planner.cpuset import CpuSet
@@ -24,13 +25,20 @@ def plan_notes(
     for name, host in hosts.items():
         own = tuple(one for one in placements if one.host == name)
         notes += _host_notes(settings, name, host, own)
-    return (*notes, *_binding_notes(settings), *_rollout_notes(settings, placements))
+    return (
+        *notes,
+        *_binding_notes(settings),
+        *_rollout_notes(settings, placements),
+        *_image_notes(settings),
+        *_endpoint_notes(settings),
+    )
 
 
 def _host_notes(
     settings: Settings, name: str, host: HostTopology, placements: tuple[Placement, ...]
 ) -> Iterator[str]:
     yield from _partly_allowed(name, host)
+    yield from _siblings(settings, name, host)
     # Without a CPU set of its own an instance has no neighbours to name; `_binding_notes` says so.
     if settings.placement.cpu_binding != "node":
         return
@@ -48,6 +56,15 @@ def _partly_allowed(name: str, host: HostTopology) -> Iterator[str]:
                 f"core {core.cpus} of host {name} is left out: containers may use only {allowed} "
                 "of it"
             )
+
+
+def _siblings(settings: Settings, name: str, host: HostTopology) -> Iterator[str]:
+    most = max((len(core.cpus) for core in host.cores), default=1)
+    if settings.placement.smt == "siblings" and most > 1:
+        yield (
+            f"placement.smt is siblings: an instance runs on all {most} CPUs of each core of host "
+            f"{name}, which share the core's arithmetic units; measure it against one-per-core"
+        )
 
 
 def _owners(placements: tuple[Placement, ...]) -> dict[int, tuple[str, ...]]:
@@ -128,3 +145,23 @@ def _rollout_notes(settings: Settings, placements: tuple[Placement, ...]) -> Ite
         )
     if not settings.rollout.drain:
         yield "rollout.drain is false: an update cuts the requests in flight"
+
+
+def _image_notes(settings: Settings) -> Iterator[str]:
+    images = {"server.image": settings.server.image, "balancer.image": settings.balancer.image}
+    for key, image in images.items():
+        # The words for what is built here have no tag; its content's hash becomes one.
+        if ":" in image and "@" not in image:
+            yield (
+                f"{key} is {image}, by tag and not by digest: the registry can give another image "
+                "under that name; `make pin` writes the digest"
+            )
+
+
+def _endpoint_notes(settings: Settings) -> Iterator[str]:
+    address = settings.balancer.address
+    if not ipaddress.IPv4Address(address).is_loopback:
+        yield (
+            f"balancer.address is {address}: other machines reach the endpoint, which has neither "
+            "TLS nor a key"
+        )

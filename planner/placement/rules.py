@@ -5,15 +5,11 @@ from collections.abc import Iterator, Mapping
 from planner.cpuset import CpuSet
 from planner.errors import PlacementError
 from planner.placement.notes import plan_notes
+from planner.placement.room import FIRST_HOST_NUMBER, check_room, memory_faults
 from planner.placement.usable import all_cpus, pick_cpus, usable_cores, why_unplaced
 from planner.plan import Placement, Plan, Unplaced
 from planner.settings import PlacementSettings, Settings
 from planner.topology import Core, HostTopology, NumaNode
-
-# Host numbers of the instances' subnet below this are for the gateway and the balancer.
-FIRST_HOST_NUMBER = 16
-
-_HIGHEST_PORT = 65535
 
 
 def plan(settings: Settings, topologies: Mapping[str, HostTopology]) -> Plan:
@@ -43,6 +39,7 @@ def plan(settings: Settings, topologies: Mapping[str, HostTopology]) -> Plan:
             if reason is not None:
                 unplaced.append(Unplaced(host=name, node=node.id, reason=reason))
                 continue
+            faults += memory_faults(name, node, settings)
             try:
                 placements += _place_node(name, host, node, settings)
             except PlacementError as error:
@@ -101,7 +98,7 @@ def _place_node(
     each = _cores_each(name, node, cores, rules)
     step = host.nodes[-1].id + 1
     offsets = [node.id + ordinal * step for ordinal in range(rules.instances_per_node)]
-    _check_room(name, node, offsets[-1], settings)
+    check_room(name, node, offsets[-1], settings)
     first_address = settings.hosts[name].subnet.network_address + FIRST_HOST_NUMBER
     placements: list[Placement] = []
     for ordinal, offset in enumerate(offsets):
@@ -149,28 +146,6 @@ def _cores_each(
         f"of its own: {needed}. Lower placement.instances-per-node to {usable // each} or less, "
         f"set placement.cpu-sharing: allowed, or {leave_out}."
     )
-
-
-def _check_room(name: str, node: NumaNode, last_offset: int, settings: Settings) -> None:
-    """Refuse ports above the highest, and addresses outside the host's subnet."""
-    faults: list[str] = []
-    port = settings.server.rest_port + last_offset
-    if port > _HIGHEST_PORT:
-        faults.append(
-            f"server.rest-port: from {settings.server.rest_port} on, the last instance of NUMA "
-            f"node {node.id} of host {name} would get port {port}, above {_HIGHEST_PORT}. "
-            f"Write {_HIGHEST_PORT - last_offset} or less."
-        )
-    subnet = settings.hosts[name].subnet
-    room = subnet.num_addresses - FIRST_HOST_NUMBER - 1
-    if last_offset >= room:
-        faults.append(
-            f"hosts.{name}.subnet: {subnet} has room for {room} instances from its 17th address "
-            f"on, but the last one of NUMA node {node.id} would be number {last_offset + 1}. "
-            "Write a larger network, or lower placement.instances-per-node."
-        )
-    if faults:
-        raise PlacementError(*faults)
 
 
 def _bound_cpus(host: HostTopology, own: list[Core], rules: PlacementSettings) -> CpuSet | None:

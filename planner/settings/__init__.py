@@ -14,7 +14,8 @@ from planner.settings.base import Section, fault
 from planner.settings.endpoint import BalancerSettings, ImageSettings, RolloutSettings
 from planner.settings.faults import describe
 from planner.settings.host import HostName, HostSettings, PlacementSettings
-from planner.settings.serving import PREPARED_MODEL, ModelSettings, ServerSettings
+from planner.settings.models import PREPARED_MODEL, ModelSettings, SingleModelSettings
+from planner.settings.serving import ServerSettings
 
 __all__ = [
     "PREPARED_MODEL",
@@ -27,6 +28,7 @@ __all__ = [
     "Section",
     "ServerSettings",
     "Settings",
+    "SingleModelSettings",
     "parse_settings",
 ]
 
@@ -45,7 +47,8 @@ class Settings(Section):
     """All settings of one stack: the value of its key ``ovms-numa:settings``."""
 
     hosts: Annotated[Mapping[HostName, HostSettings], AfterValidator(_one_host)] = Field(
-        description="The hosts by name; exactly one."
+        description="The hosts by name; exactly one.",
+        json_schema_extra={"minProperties": 1, "maxProperties": 1},
     )
     placement: PlacementSettings = Field(
         default=PlacementSettings(), description="How instances lie on NUMA nodes."

@@ -9,12 +9,14 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    GetJsonSchemaHandler,
     PlainSerializer,
     PlainValidator,
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from planner.cpuset import CpuSet
 from planner.errors import CpuListError
@@ -52,6 +54,15 @@ class Section(BaseModel):
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Yield key and fault for values of this section that do not go together."""
         return iter(())
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Let the schema, too, take a section whose lines are all commented out."""
+        described = handler.resolve_ref_schema(handler(schema))
+        described["type"] = ["object", "null"]
+        return described
 
     @model_validator(mode="before")
     @classmethod
@@ -100,7 +111,19 @@ def _address(value: Any) -> str:
             return str(ipaddress.IPv4Address(value))
     except ValueError:
         pass
+    if _is_ipv6(value):
+        raise fault(
+            f"{value!r} is an IPv6 address, and the endpoint speaks only IPv4; write an IPv4 "
+            "address of the host, such as '127.0.0.1'"
+        )
     raise fault(f"{value!r} is not an IPv4 address; write one of this host, such as '127.0.0.1'")
+
+
+def _is_ipv6(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and bool(ipaddress.IPv6Address(value))
+    except ValueError:
+        return False
 
 
 Address = Annotated[
@@ -118,6 +141,8 @@ def _subnet(value: Any) -> ipaddress.IPv4Network:
         network = ipaddress.IPv4Network(value if isinstance(value, str) else "")
     except ValueError as error:
         why = str(error) if isinstance(value, str) else f"{value!r} is not text"
+        if isinstance(value, str) and _is_ipv6(value.partition("/")[0]):
+            why = f"{value!r} is an IPv6 network, and instances speak only IPv4"
         raise fault(f"{why}; write an IPv4 network such as '172.30.80.0/24'") from None
     if "/" not in value or network.prefixlen not in _SUBNET_PREFIXES:
         raise fault(

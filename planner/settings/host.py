@@ -1,6 +1,7 @@
 """The hosts, and how instances lie on their NUMA nodes."""
 
 import re
+from collections.abc import Iterator
 from ipaddress import IPv4Network
 from typing import Annotated, Literal
 
@@ -13,6 +14,12 @@ from planner.settings.base import FromList, LinuxList, Section, Subnet, fault
 _HOST_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,18}[a-z0-9])?")
 _TOPOLOGY_FILE = re.compile(r"hosts/[A-Za-z0-9][A-Za-z0-9._-]*\.json")
 _SOCKET = re.compile(r"unix:///[^\s]+")
+# The user's name as useradd(8) takes it, with the dots and capitals of directory services.
+_SSH = re.compile(
+    r"ssh://[A-Za-z_][A-Za-z0-9._-]*@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
+    r"(?::(?P<port>[0-9]+))?"
+)
+_HIGHEST_PORT = 65535
 
 
 def _host_name(value: str) -> str:
@@ -30,15 +37,40 @@ HostName = Annotated[str, AfterValidator(_host_name)]
 def _docker(value: str) -> str:
     if _SOCKET.fullmatch(value):
         return value
-    if value.startswith(("ssh://", "tcp://", "http://", "https://", "npipe://")):
+    if value.startswith("ssh://"):
+        return _ssh(value)
+    if value.startswith(("tcp://", "http://", "https://", "npipe://")):
         raise fault(
-            f"{value!r} is a remote Docker engine, and this version drives only the local one; "
-            "write unix:///var/run/docker.sock"
+            f"{value!r} is a Docker engine on the network, where whoever reaches it is root; "
+            "write ssh://USER@HOST, or unix:///var/run/docker.sock for this machine"
         )
     raise fault(
-        f"{value!r} is not the URL of a Docker socket; write unix:// and the socket's absolute "
-        "path, such as unix:///var/run/docker.sock"
+        f"{value!r} is not the URL of a Docker engine; write unix:// and the socket's absolute "
+        "path, such as unix:///var/run/docker.sock, or ssh://USER@HOST"
     )
+
+
+def _ssh(value: str) -> str:
+    """Check the URL of an engine behind SSH; what it may not have is said by name."""
+    match = _SSH.fullmatch(value)
+    if match and 0 < int(match["port"] or 22) <= _HIGHEST_PORT:
+        return value
+    user, _, host = value.removeprefix("ssh://").rpartition("@")
+    if match:
+        why = f"has port {match['port']}, and ports are 1 to {_HIGHEST_PORT}"
+    elif not user:
+        why = "names no user"
+    elif ":" in user:
+        # What is printed stays in logs: the password does not go into it.
+        value = f"ssh://{user.partition(':')[0]}:…@{host}"
+        why = "holds a password, and the settings are for all to read"
+    elif host.startswith("["):
+        why = "is an IPv6 address, and hosts are reached by IPv4 here"
+    elif "/" in host:
+        why = "has a path, and SSH leads to the engine's own socket"
+    else:
+        why = "is not a user and a host"
+    raise fault(f"{value!r} {why}; write ssh://USER@HOST or ssh://USER@HOST:PORT")
 
 
 def _topology(value: str) -> str:
@@ -55,7 +87,8 @@ class HostSettings(Section):
 
     docker: Annotated[str, AfterValidator(_docker)] = Field(
         default="unix:///var/run/docker.sock",
-        description="Docker engine of the host; a local socket (unix://).",
+        description="Docker engine of the host: a local socket (unix://), or ssh://USER@HOST "
+        "with an optional :PORT.",
     )
     topology: Annotated[str, AfterValidator(_topology)] = Field(
         default="probe",
@@ -65,6 +98,16 @@ class HostSettings(Section):
         default=IPv4Network("172.30.80.0/24"),
         description="Private IPv4 network (/16 to /27) of the instances, unused on the host.",
     )
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """A plan must not depend on reaching another machine."""
+        if self.topology == "probe" and self.docker.startswith("ssh://"):
+            yield (
+                "topology",
+                f"probe reads the machine that plans, and docker is {self.docker!r}; run "
+                "`python -m lifecycle probe` there, keep what it prints as hosts/NAME.json, and "
+                "write that name",
+            )
 
 
 def _distinct(ids: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,20 +1,16 @@
-"""What an instance runs: the server, its flags and its models."""
+"""What an instance runs: the server and its flags."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
-from planner.settings.base import FromList, Section, check_image, fault
-
-# The model that this project prepares for development, and nothing else is prepared.
-PREPARED_MODEL = "smollm2-135m-instruct"
+from planner.settings.base import Section, check_image, fault
 
 _FLAG_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _USER = re.compile(r"[0-9]{1,10}:[0-9]{1,10}")
-_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 # Flags that the program writes itself, and the setting that each is derived from.
 _DERIVED_FLAGS = MappingProxyType(
@@ -25,7 +21,7 @@ _DERIVED_FLAGS = MappingProxyType(
         "config_path": "change models.directory",
         "model_repository_path": "change models.directory",
         "model_name": "change models.names",
-        "model_path": "change models.directory",
+        "model_path": "change models.directory or models.single.path",
         "rest_bind_address": "leave it out: each instance has an address of its own",
         "metrics_enable": "leave it out: metrics are always on",
         "file_system_poll_wait_seconds": "leave it out: a changed model replaces the instance",
@@ -73,7 +69,7 @@ def _flag_name(name: str) -> str:
     if name in _MODEL_FLAGS:
         raise fault(
             f"--{name} belongs to one model, and OVMS refuses it beside --config_path; "
-            "write it in the model's graph.pbtxt"
+            "write it in the model's graph.pbtxt, or use models.single"
         )
     return name
 
@@ -130,61 +126,3 @@ class ServerSettings(Section):
     user: Annotated[str, AfterValidator(_user)] = Field(
         default="5000:5000", description="UID:GID that the server runs as; not root."
     )
-
-
-def _directory(value: str) -> str:
-    if value != "prepared" and (not value.startswith("/") or ".." in value.split("/")):
-        raise fault(
-            f"{value!r} is not an absolute path without '..'; write the directory on the host "
-            "that holds config.json, or prepared"
-        )
-    return value
-
-
-def _model_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    for name in names:
-        if "/" in name:
-            # OVMS matches the path as sent, and clients encode a slash in a name as %2F.
-            raise fault(
-                f"{name!r} has a slash, which a URL cannot carry inside a name; "
-                f"write {name.replace('/', '-')} here and in config.json"
-            )
-        if not _MODEL_NAME.fullmatch(name):
-            raise fault(
-                f"{name!r} is not a model name; write letters, digits, '.', '_' and '-', "
-                "with a letter or digit first"
-            )
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise fault(f"{', '.join(twice)} is there twice; write each model once")
-    return names
-
-
-class ModelSettings(Section):
-    """The models that every instance serves, all of them."""
-
-    directory: Annotated[str, AfterValidator(_directory)] = Field(
-        default="prepared",
-        description="Absolute path on the host of the directory with config.json; "
-        "or prepared, the small model that this project prepares for development.",
-    )
-    names: Annotated[
-        tuple[str, ...], FromList, Field(min_length=1), AfterValidator(_model_names)
-    ] = Field(
-        default=(PREPARED_MODEL,), description="Names of the models, as config.json has them."
-    )
-
-    def contradictions(self) -> Iterator[tuple[str, str]]:
-        """A directory has models that only the operator knows; a prepared one has its one."""
-        if self.directory != "prepared" and "names" not in self.model_fields_set:
-            yield (
-                "names",
-                f"is missing: models.directory is {self.directory!r}, a path without model; "
-                "write the names of the models that its config.json lists",
-            )
-        if self.directory == "prepared" and self.names != (PREPARED_MODEL,):
-            yield (
-                "names",
-                f"{list(self.names)} cannot be served: the prepared directory holds only "
-                f"{PREPARED_MODEL}; write [{PREPARED_MODEL}], or a path in models.directory",
-            )

@@ -134,8 +134,9 @@ def test_every_fault_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[s
         ("a: 1", "has no settings under config: ovms-numa:settings"),
         ("config: {}", "has no settings under config: ovms-numa:settings"),
         ("- 1", "has no settings under config: ovms-numa:settings"),
+        ("", "has no settings under config: ovms-numa:settings"),
     ],
-    ids=["no file", "no YAML", "no config", "no settings", "a list"],
+    ids=["no file", "no YAML", "no config", "no settings", "a list", "nothing"],
 )
 def test_a_stack_file_that_cannot_be_read_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None, words: str
@@ -148,6 +149,19 @@ def test_a_stack_file_that_cannot_be_read_is_named(
 
     assert error.startswith(f"error: {stack} ")
     assert words in error
+
+
+def test_every_key_that_is_there_twice_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """YAML would take the last one."""
+    stack = tmp_path / "Pulumi.y.yaml"
+    stack.write_text("config:\n  a: [{b: 1, b: 2}]\n  a: 1\n")
+
+    assert error_of([stack], capsys) == (
+        f"error: {stack}: line 2: b is there twice, first in line 2; write it once\n"
+        f"error: {stack}: line 3: a is there twice, first in line 2; write it once\n"
+    )
 
 
 @pytest.mark.parametrize(

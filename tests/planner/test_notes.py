@@ -112,6 +112,36 @@ def test_an_update_that_cuts_requests_is_noted() -> None:
     )
 
 
+def test_the_use_of_siblings_is_noted_where_there_are_any() -> None:
+    rules = quiet_with("placement", smt="siblings")
+
+    assert notes_of(TWO_NODES, **rules) == ()
+    assert notes_of({0: ["0,4", "1,5"], 1: ["2,6", "3,7"]}, **rules) == (
+        "placement.smt is siblings: an instance runs on all 2 CPUs of each core of host box, which "
+        "share the core's arithmetic units; measure it against one-per-core",
+    )
+
+
+@pytest.mark.parametrize(("section", "name"), [("server", "a/b"), ("balancer", "nginx")])
+def test_an_image_by_tag_alone_is_noted(section: str, name: str) -> None:
+    digest = "@sha256:" + "0123456789abcdef" * 4
+
+    assert notes_of(TWO_NODES, **quiet_with(section, image=f"{name}:1{digest}")) == ()
+    assert notes_of(TWO_NODES, **quiet_with(section, image=f"{name}{digest}")) == ()
+    assert notes_of(TWO_NODES, **quiet_with(section, image=f"{name}:1")) == (
+        f"{section}.image is {name}:1, by tag and not by digest: the registry can give another "
+        "image under that name; `make pin` writes the digest",
+    )
+
+
+def test_an_endpoint_that_other_machines_reach_is_noted() -> None:
+    assert notes_of(TWO_NODES, **quiet_with("balancer", address="127.1.2.3")) == ()
+    assert notes_of(TWO_NODES, **quiet_with("balancer", address="10.0.0.5")) == (
+        "balancer.address is 10.0.0.5: other machines reach the endpoint, which has neither TLS "
+        "nor a key",
+    )
+
+
 def test_a_development_machine_gets_the_notes_of_one() -> None:
     rules = {"instances-per-node": 2, "cores-per-instance": 1}
 

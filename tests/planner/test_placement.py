@@ -213,6 +213,37 @@ def test_ports_end_at_65535() -> None:
     )
 
 
+@pytest.mark.parametrize(("needed", "fits"), [(512, True), (513, False)])
+def test_the_instances_of_a_node_find_their_memory_in_it(needed: int, fits: bool) -> None:
+    """Each node of this host has 1 GiB."""
+    sections = {"placement": {"instances-per-node": 2}, "models": {"memory-mib": needed}}
+    if fits:
+        plan(make_settings(**sections), {"box": make_host(TWO_NODES)})
+        return
+
+    faults = faults_of(make_host(TWO_NODES), sections)
+
+    assert len(faults) == 2
+    assert faults[1] == (
+        "NUMA node 1 of host box has 1024 MiB of memory, but models.memory-mib is 513 and "
+        "placement.instances-per-node is 2: 1026 MiB. Serve a smaller model, lower "
+        "placement.instances-per-node to 1 or less, or leave the node out with "
+        "placement.exclude-nodes: [1]."
+    )
+
+
+def test_memory_is_not_checked_against_a_node_that_does_not_bind_it() -> None:
+    sections = {"placement": {"memory-binding": "none"}, "models": {"memory-mib": 4096}}
+
+    assert plan(make_settings(**sections), {"box": make_host(TWO_NODES)}).placements
+
+
+def test_too_little_memory_and_too_few_cores_are_told_together() -> None:
+    sections = {"placement": {"instances-per-node": 3}, "models": {"memory-mib": 4096}}
+
+    assert len(faults_of(make_host(ONE_NODE), sections)) == 2
+
+
 @pytest.mark.parametrize(("instances", "fits"), [(15, True), (16, False)])
 def test_addresses_end_with_the_subnet(instances: int, fits: bool) -> None:
     sections = {

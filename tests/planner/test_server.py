@@ -4,7 +4,7 @@ import pytest
 
 from planner.placement import plan
 from planner.server import open_files, server_command, server_environment
-from tests.planner.worlds import TWO_NODES, make_host, make_settings
+from tests.planner.worlds import TWO_NODES, TWO_NODES_SMT, make_host, make_settings
 
 
 def command_of(node: int = 0, **server: Any) -> tuple[str, ...]:
@@ -43,6 +43,56 @@ def test_flags_follow_in_order_of_name_whatever_the_order_they_are_written_in() 
 
     assert command[11:] == ("--cache_dir=-x y", "--n=0", "--verbose_response")
     assert command == command_of(flags=dict(reversed(flags.items())))
+
+
+def single_of(**single: Any) -> tuple[str, ...]:
+    keys = {key.replace("_", "-"): value for key, value in single.items()}
+    models = {"single": {"path": "smollm2-135m-instruct", **keys}}
+    settings = make_settings(models=models, placement={"smt": "siblings"})
+    placements = plan(settings, {"box": make_host(TWO_NODES_SMT)}).placements
+    return server_command(settings, placements[0])
+
+
+def test_one_model_is_served_by_flags_of_its_own_and_never_beside_a_config_json() -> None:
+    """OVMS ends with exit code 64 on both together."""
+    command = single_of()
+
+    assert command[: command.index("--rest_port")] == (
+        "--model_name",
+        "smollm2-135m-instruct",
+        "--model_path",
+        "/workspace/smollm2-135m-instruct",
+        "--task",
+        "text_generation",
+        "--target_device",
+        "CPU",
+        "--cache_size",
+        "0",
+        "--plugin_config",
+        '{"INFERENCE_NUM_THREADS":4}',
+    )
+    assert "--config_path" not in command
+    assert command[command.index("--rest_port") :] == command_of()[2:]
+
+
+def test_flags_of_one_model_are_written_as_ovms_reads_them() -> None:
+    command = single_of(
+        enable_prefix_caching=False,
+        max_num_seqs=8,
+        dynamic_split_fuse=True,
+        kv_cache_precision="u8",
+        tool_parser="hermes3",
+        plugin_config={"PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": True},
+    )
+
+    flags = dict(zip(command[::2], command[1::2], strict=False))
+    assert flags["--enable_prefix_caching"] == "false"
+    assert flags["--dynamic_split_fuse"] == "true"
+    assert (flags["--max_num_seqs"], flags["--kv_cache_precision"]) == ("8", "u8")
+    assert flags["--tool_parser"] == "hermes3"
+    assert flags["--plugin_config"] == (
+        '{"ENABLE_CPU_PINNING":true,"INFERENCE_NUM_THREADS":4,"PERFORMANCE_HINT":"LATENCY"}'
+    )
 
 
 def test_the_graph_pool_that_can_stall_a_server_is_off() -> None:

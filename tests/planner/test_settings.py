@@ -58,7 +58,7 @@ def test_settings_cannot_be_changed_once_read() -> None:
 
 def test_every_fault_of_every_section_is_told_at_once() -> None:
     data = {
-        "hosts": {"Box": {"docker": "ssh://me@far", "dokcer": "x"}},
+        "hosts": {"Box": {"docker": "tcp://far:2375", "dokcer": "x"}},
         "placement": {"instances-per-node": 0, "min-core": 1, "smt": "both", "reserved-cpus": 3},
         "server": {"rest-port": "8000", "flags": {"rest_port": 1, "x": None, 3: 1}},
         "models": {"directory": "/models"},
@@ -70,8 +70,9 @@ def test_every_fault_of_every_section_is_told_at_once() -> None:
     assert faults_of(data) == (
         "Pulumi.x.yaml: hosts.Box: 'Box' cannot begin a container's name; write at most 20 "
         "lower-case letters, digits and hyphens, with a letter or digit at both ends",
-        "Pulumi.x.yaml: hosts.Box.docker: 'ssh://me@far' is a remote Docker engine, and this "
-        "version drives only the local one; write unix:///var/run/docker.sock",
+        "Pulumi.x.yaml: hosts.Box.docker: 'tcp://far:2375' is a Docker engine on the network, "
+        "where whoever reaches it is root; write ssh://USER@HOST, or unix:///var/run/docker.sock "
+        "for this machine",
         "Pulumi.x.yaml: hosts.Box.dokcer: unknown key; did you mean docker",
         "Pulumi.x.yaml: placement.instances-per-node: 0 is below 1, the least there is; "
         "write 1 or more",
@@ -136,9 +137,11 @@ def test_a_host_s_name_can_begin_a_container_s_name(name: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("docker", "tcp://far:2375", "is a remote Docker engine"),
-        ("docker", "/var/run/docker.sock", "is not the URL of a Docker socket"),
-        ("docker", "unix://run/docker.sock", "is not the URL of a Docker socket"),
+        ("docker", "tcp://far:2375", "is a Docker engine on the network"),
+        ("docker", "/var/run/docker.sock", "is not the URL of a Docker engine"),
+        ("docker", "unix://run/docker.sock", "is not the URL of a Docker engine"),
+        ("docker", "ssh://me@far\n", "is not a user and a host"),
+        ("docker", "ssh://me@far:0", "has port 0, and ports are 1 to 65535"),
         ("topology", "box.json", "says not where the topology comes from"),
         ("topology", "hosts/../box.json", "says not where the topology comes from"),
         ("subnet", "172.30.80.0", "is not between a /16 and a /27"),
@@ -160,11 +163,13 @@ def test_a_host_is_described_in_terms_that_can_be_used(key: str, value: object, 
     "host",
     [
         {"topology": "hosts/box-1.json", "docker": "unix:///run/user/1000/docker.sock"},
+        {"topology": "hosts/far.json", "docker": "ssh://Ops.Team-1@node-1.example:2222"},
+        {"topology": "hosts/far.json", "docker": "ssh://me@10.0.0.5"},
         {"subnet": "10.1.0.0/16"},
         {"subnet": "192.168.7.32/27"},
     ],
 )
-def test_a_host_may_have_its_own_socket_topology_and_subnet(host: dict[str, str]) -> None:
+def test_a_host_may_have_its_own_engine_topology_and_subnet(host: dict[str, str]) -> None:
     settings = parse_settings({"hosts": {"box": host}}, "test").hosts["box"]
 
     assert {key: str(getattr(settings, key)) for key in host} == host
@@ -261,3 +266,12 @@ def test_a_directory_of_the_operator_s_serves_the_models_he_names() -> None:
 def test_a_setting_of_null_takes_the_default_only_where_null_is_one() -> None:
     assert accepts("placement.cores-per-instance", None)
     assert not accepts("placement.instances-per-node", None)
+
+
+def test_a_password_in_a_url_is_not_printed() -> None:
+    host = {"docker": "ssh://me:s3cret@far", "topology": "hosts/far.json"}
+
+    (fault,) = faults_of({"hosts": {"box": host}})
+
+    assert "holds a password" in fault
+    assert "s3cret" not in fault

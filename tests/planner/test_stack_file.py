@@ -3,14 +3,14 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 from pydantic import BaseModel
 
 from planner.placement import plan
-from planner.settings import HostSettings, Settings, parse_settings
+from planner.settings import HostSettings, Settings, SingleModelSettings, parse_settings
 from tests.planner.worlds import ONE_NODE, make_host
 
 STACK_FILE = Path(__file__).parents[2] / "Pulumi.dev.yaml"
@@ -25,6 +25,14 @@ def sections(model: type[BaseModel] = Settings) -> Iterator[tuple[str, type[Base
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield field.alias or name, field.annotation
+
+
+def nested(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """The sections that stand, if at all, below a key of *model*."""
+    for field in model.model_fields.values():
+        for kind in get_args(field.annotation):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield kind
 
 
 def settings_of(text: str) -> dict[str, Any]:
@@ -65,9 +73,28 @@ def test_each_setting_is_explained_as_the_model_explains_it(
 ) -> None:
     text = " ".join(re.sub(r"(?m)^ *# ", "", STACK_FILE.read_text()).split())
 
-    for name, field in model.model_fields.items():
-        assert field.description, f"{section}.{name} has no description"
-        assert field.description.rstrip(".") in text, f"{section}.{name}: {field.description}"
+    for kind in (model, *nested(model)):
+        for name, field in kind.model_fields.items():
+            assert field.description, f"{section}.{name} has no description"
+            assert field.description.rstrip(".") in text, f"{section}.{name}: {field.description}"
+
+
+def test_the_keys_of_one_model_are_in_the_reference_with_their_defaults() -> None:
+    """They are prose there, as a section of its own has a key without default."""
+    text = STACK_FILE.read_text()
+
+    shown = dict(re.findall(r"(?m)^ {6}#   ([a-z-]+): (.+)$", text))
+
+    assert list(shown) == [
+        field.alias or name for name, field in SingleModelSettings.model_fields.items()
+    ]
+    single = {key: yaml.safe_load(value) for key, value in shown.items()}
+    bare = {"path": single["path"]}
+    parsed, default = (
+        parse_settings({"hosts": {"box": {}}, "models": {"single": keys}}, "test")
+        for keys in (single, bare)
+    )
+    assert parsed == default
 
 
 def test_the_stack_is_two_instances_of_one_core_each_on_a_machine_of_two_cpus() -> None:

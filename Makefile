@@ -8,7 +8,7 @@ PULUMI := eval "$$(python3 -m engine env)" && pulumi
 TYPED := planner lifecycle components images engine tests __main__.py
 
 .DEFAULT_GOAL := help
-.PHONY: help up down preview plan env check test go-test fmt setup setup-dev engine docker
+.PHONY: help up down preview plan pin schema recover env check test go-test fmt setup setup-dev engine docker
 
 help: ## Print the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/; s/\$$\$$/$$/' | column -t -s '|'
@@ -21,15 +21,24 @@ up: setup ## Set up what is missing, then bring the stack up and ask it one ques
 	@endpoint="$$($(PULUMI) stack output --stack $(STACK) endpoint)" && \
 	  $(VENV)/python -m lifecycle ask "$$endpoint" "What is the capital of France?"
 
-preview: setup ## Show what `make up` would change; touches nothing.
+preview: venv/.runtime engine ## Show what `make up` would change; touches nothing.
 	@$(PULUMI) stack select --create $(STACK)
 	@$(PULUMI) preview --stack $(STACK) --diff
 
-down: setup ## Remove everything of the stack from its host.
+down: venv/.runtime docker engine ## Remove everything of the stack from its host.
 	@$(PULUMI) destroy --stack $(STACK) --yes --skip-preview
+
+recover: setup ## Take away what a killed run left (lock, pending operations, strays); then `make up`.
+	@eval "$$(python3 -m engine env)" && $(VENV)/python -m lifecycle.recover --stack $(STACK)
 
 plan: venv/.runtime ## Print the placement table; needs neither Pulumi nor Docker.
 	@$(VENV)/python -m planner Pulumi.$(STACK).yaml
+
+pin: venv/.runtime ## Write the digests of the stack's images, as their registry gives them.
+	@$(VENV)/python -m lifecycle.pin Pulumi.$(STACK).yaml
+
+schema: venv/.runtime ## Write the JSON Schema of the settings, which editors read.
+	@$(VENV)/python -m planner --schema > schema/settings.schema.json
 
 env: ## Print what `eval "$$(make -s env)"` needs, so that plain `pulumi` works in your shell.
 	@python3 -m engine env

@@ -14,9 +14,10 @@ from components.arguments import Arguments, stack_labels
 from components.container import action
 from components.seen import Seen
 from images.recipes import recipe_hash
-from lifecycle.errors import LifecycleError
-from lifecycle.observe import Observation, observe
+from lifecycle.errors import LifecycleError, RemoteHostError
+from lifecycle.observe import observe
 from lifecycle.probe import read_topology
+from planner.claims import check_claims
 from planner.document import plan_document
 from planner.errors import PlanError
 from planner.placement import Plan
@@ -38,37 +39,45 @@ def main() -> None:
         )
         told = Arguments(
             settings=settings,
-            host=next(iter(settings.hosts.values())),
             prefix=f"{project}-{stack}",
             labels=stack_labels(project, stack),
         )
-        observation = observe(
-            told.host.docker,
-            told.labels,
-            told.containers(plan),
-            [image["reference"] for image in told.images(hashes).values()],
-        )
+        seen, serving = look(told, plan, hashes)
     except (PlanError, LifecycleError) as error:
         raise pulumi.RunError(str(error)) from None
     pulumi.log.info(f"The plan of {stack}:\n{render_table(plan, settings)}")
+    declare(dataclasses.replace(told, seen=seen), plan, serving, hashes)
+
+
+def look(told: Arguments, plan: Plan, hashes: dict[str, str]) -> tuple[Seen, frozenset[str]]:
+    """Look at the stack on its host, and say what was changed there since the last update."""
+    references = [image["reference"] for image in told.images(hashes).values()]
+    try:
+        observation = observe(
+            told.host_name, told.host.docker, told.labels, told.containers(plan), references
+        )
+    except RemoteHostError as error:
+        if not pulumi.runtime.is_dry_run():
+            raise
+        pulumi.log.warn(f"not looked at: {error}")
+        return Seen(reachable=False), frozenset()
+    check_claims(plan, told.settings, observation.claims)
     for sentence in observation.drift():
         pulumi.log.info(f"drift: {sentence}")
-    declare(dataclasses.replace(told, seen=_seen(observation)), plan, observation.serving, hashes)
-
-
-def _seen(observation: Observation) -> Seen:
+    for name in sorted(observation.cordoned):
+        pulumi.log.info(f"cordoned: {name}")
     now = time.strftime("%Y-%m-%d %H:%M:%S %z")
-    return Seen(
+    seen = Seen(
         incarnations=observation.incarnations,
         drift={name: f"{fault} (seen {now})" for name, fault in observation.faults.items()},
         missing_images={image: uuid.uuid4().hex[:8] for image in observation.missing_images},
     )
+    return seen, observation.serving
 
 
 def declare(told: Arguments, plan: Plan, serving: frozenset[str], hashes: dict[str, str]) -> None:
     """Declare the images, the models, the balancer and the instances of *plan*."""
-    ((host_name, host),) = told.settings.hosts.items()
-    provider = docker.Provider(f"docker-{host_name}", host=host.docker)
+    provider = docker.Provider(f"docker-{told.host_name}", host=told.host.docker)
     state_id = command.local.Command(
         "state-id", **action("identity"), opts=pulumi.ResourceOptions(ignore_changes=["create"])
     )
@@ -95,7 +104,7 @@ def declare(told: Arguments, plan: Plan, serving: frozenset[str], hashes: dict[s
     placements = {placement.name: placement for placement in plan.placements}
     order = rolling_order(placements, serving)
     fleet = Fleet(
-        host_name,
+        told.host_name,
         {
             "instances": {
                 name: told.instance(placements[name], server.reference, source, balancer)

@@ -40,13 +40,22 @@ class Arguments:
     """The arguments of a stack's components."""
 
     settings: Settings
-    host: HostSettings
     prefix: str
     """Project and stack: what the names of all that Docker holds begin with."""
     labels: dict[str, str]
     state_id: pulumi.Input[str] = ""
     """Made once per state; tells the containers of this state from those of another clone."""
     seen: Seen = field(default_factory=Seen)
+
+    @property
+    def host_name(self) -> str:
+        """The name of the stack's one host."""
+        return next(iter(self.settings.hosts))
+
+    @property
+    def host(self) -> HostSettings:
+        """The stack's one host."""
+        return self.settings.hosts[self.host_name]
 
     def containers(self, plan: Plan) -> list[str]:
         """Return the names of the containers that *plan* makes."""

@@ -11,7 +11,7 @@ import docker
 from docker.errors import APIError, DockerException, NotFound
 from docker.models.containers import Container
 
-from lifecycle.errors import LifecycleError
+from lifecycle.errors import LifecycleError, RemoteHostError
 
 LOG_LINES = 15
 
@@ -21,8 +21,17 @@ def connect(url: str, *, timeout_s: int = 60) -> docker.DockerClient:
     Connect to the Docker engine at *url*, such as ``unix:///var/run/docker.sock``.
 
     Raises:
+        RemoteHostError: *url* is reached over SSH.
         LifecycleError: no engine answers there.
     """
+    if url.startswith("ssh://"):
+        raise RemoteHostError(
+            subject=url,
+            step="connecting to Docker",
+            seen="it is on another machine, and this version acts on the local one only",
+            remedy="preview the stack from here, and run `pulumi up` on that machine with "
+            "`docker: unix:///var/run/docker.sock`",
+        )
     try:
         client = docker.DockerClient(base_url=url, timeout=timeout_s)
         client.ping()

@@ -23,3 +23,7 @@ class LifecycleError(Exception):
             + (f"\n  Its last log lines:{log}" if log_lines else "")
             + f"\n  What to do: {remedy}."
         )
+
+
+class RemoteHostError(LifecycleError):
+    """The host is not this machine, and actions drive only the Docker engine of this one."""

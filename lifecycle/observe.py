@@ -16,8 +16,10 @@ from docker.errors import APIError, ImageNotFound
 from docker.models.containers import Container
 
 from lifecycle import balancer_config, docker_host, member
+from lifecycle.claims import read_claims
 from lifecycle.errors import LifecycleError
 from lifecycle.proof import Proof, parse_statuses
+from planner.claims import Claim
 
 INSTANCE = "ovms-numa.instance"
 INCARNATION = "ovms-numa.incarnation"
@@ -39,6 +41,8 @@ class Observation:
         gone: what was there and is not any more, as whole sentences.
         serving: the instances that run.
         missing_images: those of the images asked for that the host does not have.
+        claims: what other stacks have of the host.
+        cordoned: the instances that an operator holds closed; that is no fault.
     """
 
     incarnations: Mapping[str, str] = field(default_factory=dict)
@@ -46,6 +50,8 @@ class Observation:
     gone: tuple[str, ...] = ()
     serving: frozenset[str] = frozenset()
     missing_images: frozenset[str] = frozenset()
+    claims: tuple[Claim, ...] = ()
+    cordoned: frozenset[str] = frozenset()
 
     def drift(self) -> tuple[str, ...]:
         """Return all that was seen to be otherwise than it was made, a sentence each."""
@@ -54,13 +60,18 @@ class Observation:
 
 
 def observe(
-    docker_url: str, labels: Mapping[str, str], names: Iterable[str], images: Iterable[str]
+    host: str,
+    docker_url: str,
+    labels: Mapping[str, str],
+    names: Iterable[str],
+    images: Iterable[str],
 ) -> Observation:
     """
     Look at a stack.
 
     Args:
-        docker_url: of the host's Docker engine.
+        host: the host's name in the settings.
+        docker_url: of its Docker engine.
         labels: that everything of the stack carries.
         names: the container names that the stack is going to use.
         images: the references that the stack uses.
@@ -91,7 +102,15 @@ def observe(
         gone=tuple(sorted(_gone(containers, files, missing))),
         serving=frozenset(name for name, one in instances.items() if one.status == "running"),
         missing_images=missing,
+        claims=read_claims(client, host, labels),
+        cordoned=cordoned_in(files or {}),
     )
+
+
+def cordoned_in(files: Mapping[str, bytes]) -> frozenset[str]:
+    """Return the instances that have a cordon's mark among the balancer's *files*."""
+    names = {path: PurePosixPath(path).name for path in files}
+    return frozenset(name for path, name in names.items() if path == member.cordon_path(name))
 
 
 def _gone(

@@ -160,7 +160,7 @@ def test_the_readme_shows_the_plan_as_it_is_printed(machine: dict[str, HostTopol
 
 def test_the_readme_shows_a_refusal_as_it_is_printed(machine: dict[str, HostTopology]) -> None:
     with pytest.raises(PlacementError) as refusal:
-        plan(_dev_settings(instances_per_node=3), machine)
+        plan(_dev_settings(instances_per_node=3, cpu_sharing="refused"), machine)
 
     assert f"error: {refusal.value.faults[0]}\n" in README
 

@@ -1,6 +1,7 @@
 """A step of an activation fails: the rollout stops, the others serve on, the next `up` goes on."""
 
 import re
+import socket
 import threading
 from pathlib import Path
 
@@ -116,3 +117,19 @@ def test_an_instance_that_is_moved_between_binding_and_proof(stack: Stack, endpo
     _check(stack, run, "moved", endpoint)
     assert "planned 0, found 1" in run.output
     _next_up_goes_on(stack)
+
+
+def test_a_port_that_another_program_has(stack: Stack, endpoint: str) -> None:
+    with socket.create_server(("127.0.0.1", 18081)) as other:
+        stack.configure({"balancer": {"port": other.getsockname()[1]}})
+        run = stack.up()
+
+    assert run.status != 0
+    assert "starting the balancer: " in run.output
+    assert "address already in use" in run.output
+    assert "set another one" in run.output
+    stack.configure({})
+    _next_up_goes_on(stack)
+    with clients(endpoint, MODEL, count=1) as load:
+        _wait_until(lambda: sum(load.answers.values()) > 1)
+    assert load.failures == []

@@ -47,5 +47,6 @@ def stack(created: tuple[Stack, Run]) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def endpoint(stack: Stack) -> str:
+def endpoint(created: tuple[Stack, Run]) -> str:
+    stack, _ = created
     return str(stack.outputs()["endpoint"])

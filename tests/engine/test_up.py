@@ -29,7 +29,9 @@ def test_up_from_nothing_makes_two_proven_instances(created: tuple[Stack, Run]) 
         }
 
 
-def test_what_the_kernel_enforces_is_what_was_planned(stack: Stack) -> None:
+def test_what_the_kernel_enforces_is_what_was_planned(created: tuple[Stack, Run]) -> None:
+    stack, _ = created
+
     for row in stack.outputs()["plan"]:
         container = stack.container(row["instance"])
         status = container.exec_run(["cat", "/proc/1/status"]).output.decode()
@@ -44,7 +46,9 @@ def test_what_the_kernel_enforces_is_what_was_planned(stack: Stack) -> None:
         assert found.tasks > 1
 
 
-def test_a_second_up_and_a_preview_have_nothing_to_do(stack: Stack) -> None:
+def test_a_second_up_and_a_preview_have_nothing_to_do(created: tuple[Stack, Run]) -> None:
+    stack, _ = created
+
     up = stack.up("--expect-no-changes")
     preview = stack.preview("--expect-no-changes")
 
@@ -52,7 +56,9 @@ def test_a_second_up_and_a_preview_have_nothing_to_do(stack: Stack) -> None:
     assert (up.changed(), preview.changed()) == ([], [])
 
 
-def test_preview_shows_the_plan(stack: Stack) -> None:
+def test_preview_shows_the_plan(created: tuple[Stack, Run]) -> None:
+    stack, _ = created
+
     output = stack.preview().output
 
     assert "local-node0-1  0          1     0" in output

@@ -31,9 +31,13 @@ class _Answers(mocks.Mocks):
 class RecordingEngine(mocks.MockMonitor):
     """Keeps every registration request: inputs and options alike."""
 
+    latest: "RecordingEngine"
+    """The one of the program that ran last, also where that program failed."""
+
     def __init__(self) -> None:
         super().__init__(_Answers())
         self.requests: dict[tuple[str, str], Any] = {}
+        RecordingEngine.latest = self
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802
         key = (request.type, request.name)

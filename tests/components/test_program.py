@@ -292,3 +292,12 @@ def test_what_is_there_keeps_its_incarnation_and_what_is_gone_gets_a_new_one(
         ]
         assert labels[0]["ovms-numa.incarnation"] == "0a1b2c3d"
         assert labels[1]["ovms-numa.incarnation"] != "0a1b2c3d"
+
+
+def test_wrong_settings_are_all_told_and_nothing_is_registered(declared: Declared) -> None:
+    with pytest.raises(pulumi.RunError) as refused:
+        declared(balancer__port=70000, server__log_level="LOUD")
+
+    assert "balancer.port: 70000 is above 65535" in str(refused.value)
+    assert "server.log-level: 'LOUD'" in str(refused.value)
+    assert RecordingEngine.latest.requests == {}

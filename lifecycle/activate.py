@@ -20,6 +20,8 @@ from lifecycle.spec import Activation
 
 Progress = Callable[[str], None]
 
+_INTERRUPTED_STOP_S = 2
+
 # The SDK's stubs know only two of Docker's four policies.
 _UNLESS_STOPPED: Any = {"Name": "unless-stopped", "MaximumRetryCount": 0}
 _NO_RESTART: Any = {"Name": "no", "MaximumRetryCount": 0}
@@ -48,11 +50,11 @@ def activate(spec: Activation, progress: Progress) -> dict[str, object]:
             remedy=f"run `pulumi up --target-replace` with the URN of the container "
             f"{spec.instance} (`pulumi stack --show-urns`)",
         )
-    found = _proof_if_serving(spec, container)
+    found = _proof_if_serving(spec, container, progress)
     if found is None:
         found = _start_over(spec, client, container, progress)
     else:
-        progress("serves as planned")
+        progress("runs as planned")
     _open(spec, client, progress)
     return {
         "instance": spec.instance,
@@ -61,16 +63,22 @@ def activate(spec: Activation, progress: Progress) -> dict[str, object]:
     }
 
 
-def _proof_if_serving(spec: Activation, container: Container) -> proof.Proof | None:
-    """Return the proof of a running instance that is as planned, else none."""
+def _proof_if_serving(
+    spec: Activation, container: Container, progress: Progress
+) -> proof.Proof | None:
+    """Return the proof of an instance that runs as planned and generates, else none."""
     policy = container.attrs["HostConfig"]["RestartPolicy"]["Name"]
     if container.status != "running" or policy != _UNLESS_STOPPED["Name"]:
         return None
     try:
         found = proof.read(container, spec.port)
-    except docker_host.CommandError:
+        if found.faults(spec.cpus, spec.memory_nodes):
+            return None
+        readiness.wait_until_it_generates(spec, container, progress)
+    except (docker_host.CommandError, LifecycleError) as error:
+        progress(f"does not serve: {error}")
         return None
-    return None if found.faults(spec.cpus, spec.memory_nodes) else found
+    return found
 
 
 def _start_over(
@@ -85,12 +93,13 @@ def _start_over(
         _start(spec, container, progress)
         readiness.wait_until_it_generates(spec, container, progress)
         found = _prove(spec, container, progress)
-    except BaseException:
-        # Also when the operator interrupts: nothing half-started may stay behind. A fault of
-        # the clean-up must not hide what went wrong.
+    except BaseException as error:
+        # Also when the operator interrupts, who then waits for seconds only: nothing
+        # half-started may stay behind. The restart policy stays off, so that Docker starts no
+        # unproven instance. A fault of the clean-up must not hide what went wrong.
+        patience_s = spec.timeouts.stop_s if isinstance(error, Exception) else _INTERRUPTED_STOP_S
         with suppress(DockerException, RequestException):
-            container.stop(timeout=spec.timeouts.stop_s)
-            container.update(restart_policy=_UNLESS_STOPPED)
+            container.stop(timeout=patience_s)
         raise
     container.update(restart_policy=_UNLESS_STOPPED)
     return found
@@ -153,7 +162,11 @@ def _prove(spec: Activation, container: Container, progress: Progress) -> proof.
         ) from None
     if faults := found.faults(spec.cpus, spec.memory_nodes):
         raise LifecycleError(
-            subject=spec.instance, step=step, seen="; ".join(faults), remedy=remedy
+            subject=spec.instance,
+            step=step,
+            seen="; ".join(faults),
+            log_lines=docker_host.last_lines(container),
+            remedy=remedy,
         )
     progress(
         f"proven: {found.tasks} tasks on CPUs {found.all_cpus}, memory {found.memory_nodes[0]}"
@@ -167,6 +180,8 @@ def _open(spec: Activation, client: docker.DockerClient, progress: Progress) -> 
     cordoned = member.cordon_path(spec.instance) in files
     path = member.member_path(spec.instance)
     wanted = member.render_member(spec.address, spec.port, spec.weight, is_open=not cordoned)
-    if files.get(path) != wanted:
+    if files.get(path) == wanted:
+        balancer_config.wait_until_loaded(spec.balancer, files)
+    else:
         balancer_config.change(client, spec.balancer, {path: wanted})
     progress("stays closed: it is cordoned" if cordoned else "open")

@@ -9,6 +9,7 @@ so that writers follow each other wherever they run, and a killed writer holds n
 import http.client
 import io
 import json
+import re
 import tarfile
 import time
 import uuid
@@ -49,7 +50,11 @@ if ! nginx -t -q -c "/etc/ovms-numa/$next/nginx.conf"; then
 fi
 ln -sfn "$next" current.new
 mv -T current.new current
-for old in gen-*; do [ "$old" = "$next" ] || rm -rf "$old"; done
+# Moved away first, so that who reads meanwhile finds the whole of a generation or none of it.
+for old in gen-*; do
+    if [ "$old" != "$next" ]; then mv "$old" "incoming-old-$number-$old"; fi
+done
+rm -rf incoming-old-"$number"-*
 rm -rf "$incoming"
 # Of writers that were killed; those of the others that wait for the lock are young.
 find . -maxdepth 1 -name 'incoming-*' -mmin +60 -exec rm -rf {} +
@@ -103,8 +108,8 @@ def change(
         remove: paths to leave out; those that are not there are no fault.
 
     Raises:
-        LifecycleError: there is no balancer, Nginx refuses the configuration, or it was not
-            loaded in time. The current generation then stays as it was.
+        LifecycleError: there is no balancer, Nginx refuses the configuration (the current
+            generation then stays as it was), or it was not loaded in time.
     """
     container = docker_host.find(client, balancer.container)
     if container is None:
@@ -120,7 +125,7 @@ def change(
     incoming = f"incoming-{uuid.uuid4().hex}"
     _copy_in(container, f"{DIRECTORY}/", incoming, put)
     generation = _swap(container, balancer, incoming, reload=True, remove=remove)
-    _wait_until_loaded(balancer, generation)
+    _wait_for(balancer, generation)
 
 
 def _change_at_rest(
@@ -191,8 +196,19 @@ def _swap(
     return int(output)
 
 
-def _wait_until_loaded(balancer: BalancerRef, generation: int) -> None:
-    """Wait until a worker of *generation*, or of one that followed it, answers."""
+def wait_until_loaded(balancer: BalancerRef, files: Mapping[str, bytes]) -> None:
+    """
+    Wait until Nginx has loaded the generation that *files* are, or one that followed it.
+
+    Raises:
+        LifecycleError: it was not loaded in time.
+    """
+    number = re.search(rb"default (\d+);", files.get("generation.conf", b""))
+    if number is not None:
+        _wait_for(balancer, int(number[1]))
+
+
+def _wait_for(balancer: BalancerRef, generation: int) -> None:
     deadline = time.monotonic() + RELOAD_WAIT_S
     seen = loaded_generation(balancer)
     while seen is None or seen < generation:

@@ -47,10 +47,11 @@ def close_and_wait(spec: Activation, client: docker.DockerClient, progress: Prog
     """
     container = docker_host.find(client, spec.container)
     balancer = docker_host.find(client, spec.balancer.container)
-    if not spec.drain or balancer is None or balancer.status != "running":
+    if balancer is None:
         return 0
     _close(spec, client, balancer, progress)
-    if container is None or container.status != "running":
+    running = container is not None and container.status == "running"
+    if container is None or not running or balancer.status != "running" or not spec.drain:
         return 0
     progress("draining")
     time.sleep(spec.balancer.keepalive_min_s)
@@ -66,10 +67,13 @@ def _close(
 ) -> None:
     path = member.member_path(spec.instance)
     closed = member.render_member(spec.address, spec.port, spec.weight, is_open=False)
-    found = balancer_config.read_all(balancer).get(path)
-    if found is None or found == closed:
+    files = balancer_config.read_all(balancer)
+    if path not in files:
         return
-    balancer_config.change(client, spec.balancer, {path: closed})
+    if files[path] != closed:
+        balancer_config.change(client, spec.balancer, {path: closed})
+    elif balancer.status == "running":
+        balancer_config.wait_until_loaded(spec.balancer, files)
     progress("closed")
 
 

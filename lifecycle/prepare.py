@@ -42,6 +42,8 @@ def prepare(spec: Prepare, progress: Callable[[str], None]) -> dict[str, object]
         user="0:0",
         volumes={spec.volume: {"bind": _OUTPUT, "mode": "rw"}},
         network_mode="none",
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges:true"],
         labels=balancer_config.owner(client.volumes.get(spec.volume).attrs["Labels"] or {}),
     )
     with docker_host.temporary(helper):

@@ -1,5 +1,5 @@
 """
-What a host looks like now, read only: its topology, and which containers of a stack run.
+What a host looks like now, read only: its NUMA nodes, cores and what Docker may use of them.
 
 Sources: sysfs ``/sys/devices/system/{cpu,node}`` and the CPU set of the control group in which
 Docker makes its containers (cgroup version 2: `cpuset.cpus.effective`; 1: `cpuset.effective_cpus`).
@@ -8,7 +8,6 @@ Docker makes its containers (cgroup version 2: `cpuset.cpus.effective`; 1: `cpus
 import json
 from pathlib import Path
 
-from lifecycle import docker_host
 from planner.errors import TopologyError
 from planner.topology import SYSFS_PATTERNS, HostTopology, parse_sysfs
 
@@ -78,20 +77,3 @@ def read_topology(source: str) -> HostTopology:
         ) from None
     topology = data["topology"] if isinstance(data, dict) and "topology" in data else data
     return HostTopology.from_json(topology, source)
-
-
-def running_instances(docker_url: str, labels: dict[str, str]) -> frozenset[str]:
-    """
-    Return the names of the instances with *labels* whose containers run.
-
-    Raises:
-        LifecycleError: no Docker engine answers at *docker_url*.
-    """
-    client = docker_host.connect(docker_url, timeout_s=10)
-    wanted = [f"{key}={value}" for key, value in labels.items()]
-    containers = client.containers.list(filters={"label": wanted, "status": "running"})
-    return frozenset(
-        container.labels["ovms-numa.instance"]
-        for container in containers
-        if "ovms-numa.instance" in container.labels
-    )

@@ -73,7 +73,10 @@ def read(container: Container, port: int) -> Proof:
         docker_host.run(container, "sh", "-c", f"cat /proc/{pid}/task/*/status 2>/dev/null || true")
         for pid in pids
     )
-    return parse_statuses(statuses)
+    found = parse_statuses(statuses)
+    if not found.tasks:
+        raise docker_host.CommandError(f"the tasks of process {pids[0]} cannot be read")
+    return found
 
 
 def parse_statuses(statuses: str) -> Proof:

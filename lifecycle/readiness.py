@@ -29,22 +29,22 @@ def wait_until_it_generates(
     Raises:
         LifecycleError: the server exited, or a bound of *spec.timeouts* was reached.
     """
+    deadline = time.monotonic() + spec.timeouts.start_s
     for model in spec.models:
         progress(f"waiting for the model {model}")
-        _wait_until_ready(spec, container, model)
+        _wait_until_ready(spec, container, model, deadline)
         _generate(spec, container, model)
 
 
-def _wait_until_ready(spec: Activation, container: Container, model: str) -> None:
+def _wait_until_ready(spec: Activation, container: Container, model: str, deadline: float) -> None:
     step = f"waiting for the model {model!r}"
     path = f"/v2/models/{quote(model, safe='')}/ready"
-    begun = time.monotonic()
     while True:
         status, answer = _request(spec, "GET", path, timeout_s=5)
         if status == 200:
             return
         _fail_if_exited(spec, container, step)
-        if time.monotonic() - begun > spec.timeouts.start_s:
+        if time.monotonic() > deadline:
             raise LifecycleError(
                 subject=spec.instance,
                 step=step,
@@ -63,7 +63,7 @@ def _generate(spec: Activation, container: Container, model: str) -> None:
     status, answer = _request(
         spec, "POST", "/v3/completions", body=body, timeout_s=spec.timeouts.generate_s
     )
-    if status != 200:
+    if status != 200 or not _has_choice(answer):
         _fail_if_exited(spec, container, step)
         raise LifecycleError(
             subject=spec.instance,
@@ -73,6 +73,14 @@ def _generate(spec: Activation, container: Container, model: str) -> None:
             remedy="correct what its log names, or raise `rollout.generate-timeout-s`; then run "
             "`pulumi up` again",
         )
+
+
+def _has_choice(answer: str) -> bool:
+    """Tell whether a completion, after its status, has a choice: some servers answer 200 to all."""
+    try:
+        return bool(json.loads(answer.partition(" ")[2])["choices"])
+    except (ValueError, LookupError, TypeError):
+        return False
 
 
 def _fail_if_exited(spec: Activation, container: Container, step: str) -> None:

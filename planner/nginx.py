@@ -15,6 +15,9 @@ LISTEN_PORT = 8080
 OPEN_FILES = 16384
 """How many files Nginx may have open: two a request, for each worker."""
 
+# Added to the longest that a stream or a drain may take, so that the drain ends first and counts.
+_SHUTDOWN_MARGIN_S = 30
+
 _UPSTREAM = "model_servers"
 
 
@@ -24,7 +27,7 @@ def render_nginx(balancer: BalancerSettings, *, drain_timeout_s: int) -> str:
 
     Args:
         balancer: the stack's balancer settings.
-        drain_timeout_s: how long a worker that a reload replaced may finish its streams.
+        drain_timeout_s: how long a drain waits for the streams of one instance.
 
     Returns:
         The whole file; the same input gives the same bytes.
@@ -37,7 +40,8 @@ def render_nginx(balancer: BalancerSettings, *, drain_timeout_s: int) -> str:
         keepalive_min=balancer.keepalive_min_timeout_s,
         body=balancer.max_body_mib,
         retry_after=balancer.retry_after_s,
-        shutdown=drain_timeout_s,
+        shutdown=_SHUTDOWN_MARGIN_S
+        + max(balancer.read_timeout_s, drain_timeout_s + balancer.keepalive_min_timeout_s),
         port=LISTEN_PORT,
         open_files=OPEN_FILES,
         upstream=_UPSTREAM,
@@ -60,7 +64,7 @@ def _error(message: str, kind: str) -> str:
 _TEMPLATE = """\
 worker_processes {workers};
 worker_rlimit_nofile {open_files};
-# A replaced worker finishes its streams, as long as a drain would wait for them.
+# A replaced worker finishes its streams, for longer than a drain waits for them.
 worker_shutdown_timeout {shutdown}s;
 pid /tmp/nginx.pid;
 error_log /dev/stderr notice;

@@ -35,7 +35,9 @@ def clients(endpoint: str, model: str, *, count: int) -> Iterator[Load]:
     load = Load()
     stop = threading.Event()
     threads = [
-        threading.Thread(target=_ask_until, args=(endpoint, model, bool(n % 2), stop, load))
+        threading.Thread(
+            target=_ask_until, args=(endpoint, model, bool(n % 2), stop, load), daemon=True
+        )
         for n in range(count)
     ]
     for thread in threads:
@@ -46,6 +48,8 @@ def clients(endpoint: str, model: str, *, count: int) -> Iterator[Load]:
         stop.set()
         for thread in threads:
             thread.join(timeout=120)
+            if thread.is_alive():
+                load.failed("a request hangs")
 
 
 def _ask_until(endpoint: str, model: str, stream: bool, stop: threading.Event, load: Load) -> None:

@@ -88,7 +88,7 @@ def test_an_address_that_is_taken(stack: Stack, endpoint: str) -> None:
                 taken.set()
                 return
 
-    thread = threading.Thread(target=take)
+    thread = threading.Thread(target=take, daemon=True)
     thread.start()
     try:
         stack.configure({"server": CHANGED_FLAG})
@@ -108,12 +108,13 @@ def test_an_instance_that_is_moved_between_binding_and_proof(stack: Stack, endpo
                 stack.container(FIRST).update(cpuset_cpus="1")
                 return
 
-    thread = threading.Thread(target=move)
+    thread = threading.Thread(target=move, daemon=True)
     thread.start()
     stack.configure({"server": CHANGED_FLAG})
     run = stack.up()
     thread.join(timeout=30)
 
+    assert not thread.is_alive()
     _check(stack, run, "moved", endpoint)
     assert "planned 0, found 1" in run.output
     _next_up_goes_on(stack)

@@ -4,10 +4,11 @@ import pytest
 
 from lifecycle.activate import activate
 from lifecycle.errors import LifecycleError
-from tests.lifecycle.docker_double import UNLESS_STOPPED, refusal
+from tests.lifecycle.docker_double import refusal
 from tests.lifecycle.world import BALANCER, CONTAINER, MEMBER, MODEL, NAME, World, write_sockets
 
 READY, COMPLETIONS = f"GET /v2/models/{MODEL}/ready", "POST /v3/completions"
+ASKED = [f"server: {READY}", f"server: {READY}", f"server: {COMPLETIONS}"]
 NOTHING_BUT_OPENING = [f"{BALANCER}: copy in"]
 
 
@@ -22,9 +23,8 @@ def message_of(world: World, **changes: object) -> str:
 
 
 def assert_stopped_and_closed(world: World) -> None:
-    """No traffic, no process, and Docker will restart it as declared once it serves again."""
+    """No traffic and no process."""
     assert world.instance.status == "exited"
-    assert world.instance.policy == UNLESS_STOPPED
     assert world.member() is None or " down;" in (world.member() or "")
 
 
@@ -62,9 +62,9 @@ def test_an_instance_that_serves_as_planned_is_left_alone(world: World) -> None:
 
     result = run(world)
 
-    assert world.calls == []
+    assert world.calls == ASKED
     assert result == {"instance": NAME, "cpus": "0", "memory_nodes": "0"}
-    assert world.said == ["serves as planned", "open"]
+    assert world.said == [f"waiting for the model {MODEL}", "runs as planned", "open"]
 
 
 def test_another_weight_is_another_member_file_and_nothing_else(world: World) -> None:
@@ -72,7 +72,7 @@ def test_another_weight_is_another_member_file_and_nothing_else(world: World) ->
 
     run(world, weight=3)
 
-    assert world.calls == NOTHING_BUT_OPENING
+    assert world.calls == [*ASKED, *NOTHING_BUT_OPENING]
     assert world.member() == f"server 127.0.0.1:{world.server.port} weight=3 max_fails=0;"
 
 
@@ -82,7 +82,7 @@ def test_an_instance_that_was_left_closed_is_opened_again(world: World) -> None:
 
     run(world)
 
-    assert world.calls == NOTHING_BUT_OPENING
+    assert world.calls == [*ASKED, *NOTHING_BUT_OPENING]
     assert " down" not in (world.member() or " down")
 
 
@@ -104,7 +104,7 @@ def test_a_member_file_that_was_edited_by_hand_is_written_again(world: World) ->
 
     run(world)
 
-    assert world.calls == NOTHING_BUT_OPENING
+    assert world.calls == [*ASKED, *NOTHING_BUT_OPENING]
     assert world.member() == f"server 127.0.0.1:{world.server.port} weight=1 max_fails=0;"
 
 
@@ -196,6 +196,7 @@ def test_a_server_that_exits(world: World, golden: Callable[[str], str]) -> None
 
     assert message_of(world) == golden("exits_at_start")
     assert_stopped_and_closed(world)
+    assert world.instance.policy["Name"] == "no", "Docker must not start what is not proven"
 
 
 def test_an_instance_that_was_moved_before_its_proof_is_told_with_both_lists(

@@ -96,12 +96,13 @@ def test_an_instance_without_a_member_has_nothing_to_close(world: World) -> None
     assert world.calls == []
 
 
-def test_with_the_drain_off_nothing_is_closed_or_waited_for(world: World) -> None:
+def test_with_the_drain_off_it_is_closed_and_nothing_is_waited_for(world: World) -> None:
     connect(world, 3)
 
     assert wait(world, drain=False) == 0
 
-    assert (world.calls, world.said) == ([], [])
+    assert " down;" in (world.member() or "")
+    assert world.said == ["closed"]
 
 
 @pytest.mark.parametrize("gone", ["removed", "exited"])
@@ -127,15 +128,23 @@ def test_an_instance_that_goes_away_while_it_drains_counts_as_drained(world: Wor
     assert wait(world) == 0
 
 
-@pytest.mark.parametrize("gone", ["removed", "exited"])
-def test_where_no_balancer_runs_nothing_is_in_flight(world: World, gone: str) -> None:
-    world.balancer.status = gone
-    if gone == "removed":
-        del world.engine.machines[BALANCER]
+def test_where_there_is_no_balancer_nothing_is_in_flight(world: World) -> None:
+    del world.engine.machines[BALANCER]
 
     assert wait(world) == 0
 
     assert (world.calls, world.said) == ([], [])
+
+
+def test_in_a_balancer_at_rest_an_instance_is_closed_and_not_waited_for(world: World) -> None:
+    """Else it would be open when the balancer starts, whatever became of it."""
+    connect(world, 3)
+    world.balancer.status = "exited"
+
+    assert wait(world) == 0
+
+    assert " down;" in (world.member() or "")
+    assert world.said == ["closed"]
 
 
 def test_a_drained_instance_has_no_member_file_any_more(world: World) -> None:
@@ -168,4 +177,4 @@ def test_a_balancer_that_is_at_rest_loses_the_member_file_too(world: World) -> N
     drain(world.spec(), world.said.append)
 
     assert world.member() is None
-    assert world.calls == ["helper: copy in", "helper: start", "helper: remove by force"]
+    assert world.calls == ["helper: copy in", "helper: start", "helper: remove by force"] * 2

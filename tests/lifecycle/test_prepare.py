@@ -71,6 +71,8 @@ def test_a_model_is_converted_by_the_image_that_serves_it_without_a_network(
             "user": "0:0",
             "volumes": {"stack-models": {"bind": "/models", "mode": "rw"}},
             "network_mode": "none",
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges:true"],
             "labels": {"ovms-numa.stack": "test"},
         }
     ]

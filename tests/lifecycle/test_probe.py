@@ -4,11 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lifecycle.errors import LifecycleError
-from lifecycle.probe import probe_topology, read_topology, running_instances
+from lifecycle.probe import probe_topology, read_topology
 from planner.errors import TopologyError
-from tests.lifecycle.docker_double import Machine
-from tests.lifecycle.world import World
 from tests.planner.worlds import TWO_NODES, TWO_NODES_SMT, make_host, sysfs_of
 
 GROUPS = "sys/fs/cgroup"
@@ -148,28 +145,3 @@ def test_every_fault_of_a_captured_file_names_the_file(tmp_path: Path, document:
 
 def test_the_topology_of_this_machine_has_a_name_of_its_own() -> None:
     assert read_topology("probe") == probe_topology()
-
-
-def test_only_instances_of_the_stack_that_run_are_listed(world: World) -> None:
-    def put(name: str, status: str, **labels: str) -> None:
-        world.engine.machines[name] = Machine(
-            name=name,
-            calls=[],
-            mounts={},
-            status=status,
-            labels={f"ovms-numa.{key}": value for key, value in labels.items()},
-        )
-
-    put("a", "running", stack="dev", instance="box-node0-0")
-    put("b", "exited", stack="dev", instance="box-node0-1")
-    put("c", "running", stack="other", instance="box-node1-0")
-    put("d", "running", stack="dev")
-
-    found = running_instances("unix:///var/run/docker.sock", {"ovms-numa.stack": "dev"})
-
-    assert found == frozenset({"box-node0-0"})
-
-
-def test_instances_cannot_be_listed_where_no_engine_answers(tmp_path: Path) -> None:
-    with pytest.raises(LifecycleError, match="no engine answers"):
-        running_instances(f"unix://{tmp_path}/docker.sock", {})

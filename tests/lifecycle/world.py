@@ -90,6 +90,10 @@ def write_sockets(proc: Path, *, port: int, connections: int, tcp6: str | None =
         (proc / "net/tcp6").write_text(tcp6)
 
 
+GENERATED = '{"choices": [{"text": "1"}]}'
+"""What a server answers to the completion of one token."""
+
+
 @dataclass(kw_only=True)
 class World:
     """The host, and every call to it and request in it, in order."""
@@ -218,7 +222,7 @@ def _world(folder: Path, *, programs: Path) -> World:
     server = LocalServer(
         answers={
             f"GET /v2/models/{MODEL}/ready": [(404, ""), (200, "")],
-            "POST /v3/completions": [(200, "{}")],
+            "POST /v3/completions": [(200, GENERATED)],
         },
         on_request=lambda request: calls.append(f"server: {request}"),
     )

@@ -40,9 +40,13 @@ def test_the_same_settings_give_the_same_bytes() -> None:
         ("connect_timeout_s", 7, ["proxy_connect_timeout 7s;"]),
         ("read_timeout_s", 7, ["proxy_read_timeout 7s;"]),
         ("send_timeout_s", 7, ["proxy_send_timeout 7s;"]),
-        ("keepalive_min_timeout_s", 7, ["keepalive_min_timeout 7s;"]),
+        (
+            "keepalive_min_timeout_s",
+            7,
+            ["worker_shutdown_timeout 637s;", "keepalive_min_timeout 7s;"],
+        ),
         ("retry_after_s", 7, ["add_header Retry-After 7 always;"]),
-        ("drain_timeout_s", 7, ["worker_shutdown_timeout 7s;"]),
+        ("drain_timeout_s", 700, ["worker_shutdown_timeout 733s;"]),
     ],
 )
 def test_a_setting_changes_its_own_directive_and_nothing_else(

@@ -4,11 +4,14 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 VENV := venv/bin
-PULUMI := eval "$$(python3 -m engine env)" && pulumi
+PULUMI := lines="$$(python3 -m engine env)" && eval "$$lines" && pulumi
 TYPED := planner lifecycle components images engine tests __main__.py
 
+# LINES=NUMBER on the command line; shells keep the height of the terminal under that name.
+LOG_LINES = $(if $(filter command,$(origin LINES)),$(LINES),20)
+
 .DEFAULT_GOAL := help
-.PHONY: help up down preview plan pin schema recover env check test go-test fmt setup setup-dev engine docker
+.PHONY: help up down preview status logs cordon uncordon plan pin schema changes recover env check test go-test fmt setup setup-dev engine docker
 
 help: ## Print the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/; s/\$$\$$/$$/' | column -t -s '|'
@@ -25,11 +28,23 @@ preview: venv/.runtime engine ## Show what `make up` would change; touches nothi
 	@$(PULUMI) stack select --create $(STACK)
 	@$(PULUMI) preview --stack $(STACK) --diff
 
-down: venv/.runtime docker engine ## Remove everything of the stack from its host.
+down: venv/.runtime engine ## Remove everything of the stack from its host.
 	@$(PULUMI) destroy --stack $(STACK) --yes --skip-preview
 
 recover: setup ## Take away what a killed run left (lock, pending operations, strays); then `make up`.
 	@eval "$$(python3 -m engine env)" && $(VENV)/python -m lifecycle.recover --stack $(STACK)
+
+status: venv/.runtime ## Show what runs where, proven, and what is wrong; fails where something is.
+	@$(VENV)/python -m lifecycle status Pulumi.$(STACK).yaml
+
+logs: venv/.runtime ## Print the last LINES=20 of each container, or of INSTANCE=NAME (or balancer).
+	@$(VENV)/python -m lifecycle logs Pulumi.$(STACK).yaml --instance '$(INSTANCE)' --lines $(LOG_LINES)
+
+cordon: venv/.runtime ## Close INSTANCE=NAME for requests and keep it closed; FORCE=1: also the last.
+	@$(VENV)/python -m lifecycle cordon Pulumi.$(STACK).yaml --instance '$(INSTANCE)' $(if $(FORCE),--force)
+
+uncordon: venv/.runtime ## Let the cordoned INSTANCE=NAME serve again.
+	@$(VENV)/python -m lifecycle uncordon Pulumi.$(STACK).yaml --instance '$(INSTANCE)'
 
 plan: venv/.runtime ## Print the placement table; needs neither Pulumi nor Docker.
 	@$(VENV)/python -m planner Pulumi.$(STACK).yaml
@@ -39,6 +54,9 @@ pin: venv/.runtime ## Write the digests of the stack's images, as their registry
 
 schema: venv/.runtime ## Write the JSON Schema of the settings, which editors read.
 	@$(VENV)/python -m planner --schema > schema/settings.schema.json
+
+changes: setup-dev setup ## Write docs/changes.md: what each setting touches, seen on the real engine.
+	@OVMS_NUMA_WRITE_CHANGES=1 $(VENV)/python -m pytest -m engine tests/engine/test_changes.py
 
 env: ## Print what `eval "$$(make -s env)"` needs, so that plain `pulumi` works in your shell.
 	@python3 -m engine env

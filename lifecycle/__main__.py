@@ -3,12 +3,14 @@
 
 The actions that change a host (activate, drain, push, prepare) read a JSON spec from standard
 input and print one JSON object. Progress goes to standard error, results to standard output.
-Exit status: 0 done, 1 the action failed.
+The operator's commands (status, logs, cordon, uncordon) take a stack file and print text.
+Exit status: 0 done, 1 the action failed, or `status` saw something wrong.
 """
 
 import argparse
 import json
 import shlex
+import signal
 import sys
 import uuid
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from docker.errors import DockerException
 from pydantic import ValidationError
 from requests.exceptions import RequestException
 
+from lifecycle import commands
 from lifecycle.errors import LifecycleError
 from planner.errors import PlanError
 
@@ -31,9 +34,10 @@ def main(argv: list[str]) -> int:
         print(error, file=sys.stderr)
         return 1
     except (DockerException, RequestException) as error:
+        again = "this" if arguments.action in commands.NAMES else "`pulumi up`"
         print(
             f"{arguments.action}: Docker failed: {error}.\n  What to do: see what the message "
-            "names and the Docker daemon's log, then run `pulumi up` again.",
+            f"names and the Docker daemon's log, then run {again} again.",
             file=sys.stderr,
         )
         return 1
@@ -42,6 +46,9 @@ def main(argv: list[str]) -> int:
             f"the spec on standard input is not one of {arguments.action}: {error}", file=sys.stderr
         )
         return 1
+    if isinstance(result, commands.Answer):
+        print(result.text)
+        return result.exit_status
     print(result if isinstance(result, str) else json.dumps(result, sort_keys=True))
     return 0
 
@@ -56,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     ask = actions.add_parser("ask", help="print a curl line and the answer of a served stack")
     ask.add_argument("endpoint")
     ask.add_argument("question")
+    commands.add_parsers(actions)
     return parser
 
 
@@ -69,6 +77,8 @@ def _run(arguments: argparse.Namespace) -> object:
         return uuid.uuid4().hex
     if arguments.action == "ask":
         return _ask(arguments.endpoint, arguments.question)
+    if arguments.action in commands.NAMES:
+        return commands.run(arguments)
     return _act(arguments.action, sys.stdin.read())
 
 
@@ -112,5 +122,12 @@ def _progress(subject: str) -> Callable[[str], None]:
     return say
 
 
+def _end(*_: object) -> None:
+    """End as an interrupted program does, so that what was begun is cleaned up."""
+    sys.exit(143)
+
+
 if __name__ == "__main__":
+    # The engine's cancel; Python itself would die of it on the spot.
+    signal.signal(signal.SIGTERM, _end)
     sys.exit(main(sys.argv[1:]))

@@ -39,7 +39,6 @@ def prepare(spec: Prepare, progress: Callable[[str], None]) -> dict[str, object]
         spec.image,
         list(spec.command),
         entrypoint="",
-        user="0:0",
         volumes={spec.volume: {"bind": _OUTPUT, "mode": "rw"}},
         network_mode="none",
         cap_drop=["ALL"],

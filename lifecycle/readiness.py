@@ -18,6 +18,7 @@ from lifecycle.errors import LifecycleError
 from lifecycle.spec import Activation
 
 _POLL_S = 0.2
+_SHOWN = 200
 
 
 def wait_until_it_generates(
@@ -48,7 +49,7 @@ def _wait_until_ready(spec: Activation, container: Container, model: str, deadli
             raise LifecycleError(
                 subject=spec.instance,
                 step=step,
-                seen=f"after {spec.timeouts.start_s} s {path} still answers {answer}",
+                seen=f"after {spec.timeouts.start_s} s {path} still answers {answer[:_SHOWN]}",
                 log_lines=docker_host.last_lines(container),
                 remedy="correct what its log names (is the model in the `models.directory`, and "
                 "its name in `models.names`?), or raise `rollout.start-timeout-s`; then run "
@@ -68,7 +69,7 @@ def _generate(spec: Activation, container: Container, model: str) -> None:
         raise LifecycleError(
             subject=spec.instance,
             step=step,
-            seen=f"/v3/completions answers {answer} (bound: {spec.timeouts.generate_s} s)",
+            seen=f"/v3/completions answers {answer[:_SHOWN]} (bound: {spec.timeouts.generate_s} s)",
             log_lines=docker_host.last_lines(container),
             remedy="correct what its log names, or raise `rollout.generate-timeout-s`; then run "
             "`pulumi up` again",
@@ -76,7 +77,7 @@ def _generate(spec: Activation, container: Container, model: str) -> None:
 
 
 def _has_choice(answer: str) -> bool:
-    """Tell whether a completion, after its status, has a choice: some servers answer 200 to all."""
+    """Tell whether a completion has a choice: some servers answer 200 to all."""
     try:
         return bool(json.loads(answer.partition(" ")[2])["choices"])
     except (ValueError, LookupError, TypeError):
@@ -115,4 +116,4 @@ def _request(
         return None, f"nothing ({error or type(error).__name__})"
     finally:
         connection.close()
-    return response.status, f"{response.status} {text[:200]}".strip()
+    return response.status, f"{response.status} {text}".strip()

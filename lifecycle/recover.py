@@ -1,11 +1,11 @@
 """
 ``python -m lifecycle.recover --stack NAME``: the one step between a killed run and the next.
 
-A run that is killed (SIGKILL, a lost machine) leaves a lock, operations begun and not recorded,
-plugins that still run, and things in Docker that the state does not know. This takes them away,
-and nothing else: what the state knows stays as it is, and the next ``pulumi up`` goes on from
-there. Needs `pulumi` on PATH. Standard output says what was done, one line each. Exit status:
-0 recovered, or nothing to recover; 1 refused or failed.
+A run that is killed (SIGKILL) leaves a lock, half-written files, operations begun and not
+recorded, plugins that still run, and things in Docker that the state does not know. This takes
+them away, and nothing else: what the state knows stays as it is, and the next ``pulumi up`` goes
+on from there. Needs `pulumi` on PATH. Standard output says what was done, one line each. Exit
+status: 0 recovered, or nothing to recover; 1 refused or failed.
 """
 
 import argparse
@@ -17,7 +17,13 @@ from pathlib import Path
 
 import yaml
 
-from lifecycle import recover_docker, recover_locks, recover_processes, recover_state
+from lifecycle import (
+    recover_docker,
+    recover_files,
+    recover_locks,
+    recover_processes,
+    recover_state,
+)
 from lifecycle.errors import LifecycleError
 
 Say = Callable[[str], None]
@@ -58,8 +64,8 @@ def recover(stack: str, folder: Path, say: Say) -> None:
     """
     project = str(yaml.safe_load((folder / "Pulumi.yaml").read_text())["name"])
     told = os.environ.get("PULUMI_BACKEND_URL")
-    locks = recover_locks.folder_of(told or recover_state.backend_url(stack), project, stack)
-    dead = recover_locks.dead_locks(locks, stack) if locks else ()
+    files = recover_files.stack_files(told or recover_state.backend_url(stack), project, stack)
+    dead = recover_locks.dead_locks(files.locks, stack) if files else ()
     orphans = recover_processes.orphans(project, folder, told)
     recover_processes.end(orphans)
     for orphan in orphans:
@@ -67,8 +73,11 @@ def recover(stack: str, folder: Path, say: Say) -> None:
     for lock in dead:
         lock.remove()
         say(f"removed the lock of process {lock.pid}, which is gone")
-    pending = _clear_pending(stack, say, always=locks is None)
-    with recover_locks.held(locks, stack) if locks else nullcontext():
+    if files:
+        with recover_locks.held(files.locks, stack):
+            files.mend(say)
+    pending = _clear_pending(stack, say, always=files is None)
+    with recover_locks.held(files.locks, stack) if files else nullcontext():
         killed = bool(dead or orphans or pending)
         _remove_leftovers(project, stack, say, settle=killed)
 

@@ -1,9 +1,8 @@
 """
 The locks of a stack whose state lies in files.
 
-The Pulumi CLI writes one JSON file a run, with the process that holds it, to
-``.pulumi/locks/organization/PROJECT/STACK/`` below the backend's folder (pkg/backend/diy/lock.go),
-and removes it at the end. It never looks whether the process still lives.
+The Pulumi CLI writes one JSON file a run, with the process that holds it, and removes it at the
+end (pkg/backend/diy/lock.go). It never looks whether the process still lives.
 """
 
 import getpass
@@ -19,10 +18,7 @@ from pathlib import Path
 
 from lifecycle import recover_processes
 from lifecycle.errors import LifecycleError
-
-_SCHEME = "file://"
-_ATTRIBUTES = ".attrs"
-"""What the CLI's file library lays beside each file."""
+from lifecycle.recover_files import ATTRIBUTES
 
 _CLOCKS = timedelta(seconds=2)
 """How far the time in a lock and the start of its process may be apart by rounding."""
@@ -45,25 +41,8 @@ class Lock:
 
     def remove(self) -> None:
         """Remove the file and its attributes."""
-        for path in (self.path, self.path.with_name(self.path.name + _ATTRIBUTES)):
+        for path in (self.path, self.path.with_name(self.path.name + ATTRIBUTES)):
             path.unlink(missing_ok=True)
-
-
-def folder_of(backend_url: str, project: str, stack: str) -> Path | None:
-    """
-    Return where the locks of *stack* are, or none for a backend that is not in files.
-
-    Args:
-        backend_url: as `PULUMI_BACKEND_URL` has it, such as ``file:///srv/state`` or
-            ``file://~``; options after a question mark are left out.
-        project: the project's name.
-        stack: the stack's name, with or without organization and project before it.
-    """
-    if not backend_url.startswith(_SCHEME):
-        return None
-    path = backend_url.removeprefix(_SCHEME).partition("?")[0]
-    base = Path(path or ".").expanduser()
-    return base / ".pulumi" / "locks" / "organization" / project / stack.rpartition("/")[2]
 
 
 def read_locks(folder: Path) -> tuple[Lock, ...]:

@@ -68,7 +68,6 @@ def test_a_model_is_converted_by_the_image_that_serves_it_without_a_network(
             "image": "stack/devserver:1",
             "command": ["convert", "/tmp/model", "/models"],  # noqa: S108
             "entrypoint": "",
-            "user": "0:0",
             "volumes": {"stack-models": {"bind": "/models", "mode": "rw"}},
             "network_mode": "none",
             "cap_drop": ["ALL"],

@@ -1,0 +1,65 @@
+"""The operator's commands on a running stack: status, logs, cordon, uncordon."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+NAMES = ("status", "logs", "cordon", "uncordon")
+
+
+class Answer(NamedTuple):
+    """What a command prints, and its exit status."""
+
+    text: str
+    exit_status: int = 0
+
+
+def add_parsers(actions: "_SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the commands to those of the command line."""
+    words = {
+        "status": "show what runs where, and what is wrong; exit status 1 where something is",
+        "logs": "print the last lines of an instance, of the balancer, or of all",
+        "cordon": "close an instance for requests and keep it closed",
+        "uncordon": "let a cordoned instance serve again",
+    }
+    parsers = {name: actions.add_parser(name, help=words[name]) for name in NAMES}
+    for parser in parsers.values():
+        parser.add_argument("stack_file", type=Path, help="such as Pulumi.dev.yaml")
+    for name in ("logs", "cordon", "uncordon"):
+        parsers[name].add_argument(
+            "--instance", default="", help="such as local-node0-0; `make status` lists them"
+        )
+    parsers["logs"].add_argument("--lines", type=int, default=20, help="of each; default: 20")
+    parsers["cordon"].add_argument(
+        "--force", action="store_true", help="also the last one that is open"
+    )
+
+
+def run(arguments: argparse.Namespace) -> Answer:
+    """
+    Run the command in *arguments*.
+
+    Raises:
+        PlanError: the stack file cannot be read, or has faults.
+        LifecycleError: the command could not be done.
+    """
+    from lifecycle.stack_file import read_stack_file
+
+    stack = read_stack_file(arguments.stack_file)
+    if arguments.action == "status":
+        from lifecycle.status import look
+
+        status = look(stack)
+        return Answer(status.render(), 0 if status.is_well else 1)
+    if arguments.action == "logs":
+        from lifecycle.logs import last_logs
+
+        return Answer(last_logs(stack, arguments.instance, arguments.lines))
+    from lifecycle import cordon
+
+    if arguments.action == "cordon":
+        return Answer(cordon.cordon(stack, arguments.instance, force=arguments.force))
+    return Answer(cordon.uncordon(stack, arguments.instance))

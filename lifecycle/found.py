@@ -1,0 +1,154 @@
+"""What a stack has on its host, as the operator's commands find it: by labels, not by settings."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import docker
+from docker.models.containers import Container
+
+from lifecycle import balancer_config, docker_host, member
+from lifecycle.errors import LifecycleError
+from lifecycle.observe import ANY, CPUS, INSTANCE, MEMORY_NODES, ROLE
+from lifecycle.proof import Proof
+from lifecycle.proof import read as read_proof
+from lifecycle.spec import BalancerRef
+from lifecycle.stack_file import StackFile
+from planner.nginx import LISTEN_PORT
+
+BALANCER = "balancer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """
+    A stack's containers, and the files of its balancer's current configuration.
+
+    Attributes:
+        stack: whose.
+        client: the Docker engine of its host.
+        instances: by name, in the order of host, NUMA node and ordinal.
+        balancer: none where it is gone.
+        files: content by path; empty where the balancer is gone.
+    """
+
+    stack: StackFile
+    client: docker.DockerClient
+    instances: Mapping[str, Container]
+    balancer: Container | None
+    files: Mapping[str, bytes]
+
+    def is_open(self, name: str) -> bool:
+        """Tell whether the instance *name* runs and the balancer sends it requests."""
+        content = self.files.get(member.member_path(name))
+        runs = name in self.instances and self.instances[name].status == "running"
+        return runs and content is not None and member.is_open(content)
+
+    def open_instances(self) -> list[str]:
+        """Return the names of the instances that get requests."""
+        return [name for name in self.instances if self.is_open(name)]
+
+    def containers(self) -> dict[str, Container]:
+        """Return the instances by name, and the balancer as the last where there is one."""
+        last = {BALANCER: self.balancer} if self.balancer is not None else {}
+        return {**self.instances, **last}
+
+
+def find_stack(stack: StackFile) -> Found:
+    """
+    Look for the containers of *stack*.
+
+    Raises:
+        LifecycleError: no Docker engine answers, or it has nothing of the stack.
+    """
+    client = docker_host.connect(stack.docker)
+    own = [f"{key}={value}" for key, value in stack.labels.items()]
+    # A container inherits the labels of its image, whoever made it; a role only the stack gives.
+    found = client.containers.list(all=True, ignore_removed=True, filters={"label": [*own, ROLE]})
+    if not found:
+        raise LifecycleError(
+            subject=stack.name,
+            step="looking for its containers",
+            seen=f"the stack has none at {stack.docker}",
+            remedy=f"bring it up with `make up STACK={stack.name}`; if it runs elsewhere, correct "
+            "`docker` of the host in the stack's settings",
+        )
+    balancer = next((one for one in found if one.labels[ROLE] == BALANCER), None)
+    instances = {one.labels[INSTANCE]: one for one in found if INSTANCE in one.labels}
+    return Found(
+        stack=stack,
+        client=client,
+        instances={name: instances[name] for name in sorted(instances, key=_by_numbers)},
+        balancer=balancer,
+        files=balancer_config.read_all(balancer) if balancer else {},
+    )
+
+
+def _by_numbers(name: str) -> list[tuple[int, str]]:
+    """Order the tenth of a node behind its second."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+
+
+def planned(container: Container, label: str) -> str | None:
+    """Return the Linux list that *container* was activated with; none: it is not bound."""
+    value = container.labels.get(label, ANY)
+    return None if value == ANY else value
+
+
+def port_of(container: Container) -> int:
+    """Return the port that the server in *container* listens on, as its command line says."""
+    if container.labels[ROLE] == BALANCER:
+        return LISTEN_PORT
+    command: list[str] = container.attrs["Config"]["Cmd"]
+    return next(int(value) for flag, value in pairwise(command) if flag == "--rest_port")
+
+
+def address_of(container: Container) -> str:
+    """Return the address of *container* among the instances: the one that was given to it."""
+    networks = container.attrs["NetworkSettings"]["Networks"].values()
+    given = ((network["IPAMConfig"] or {}).get("IPv4Address") for network in networks)
+    return next(str(address) for address in given if address)
+
+
+def placement(container: Container) -> tuple[Proof | None, tuple[str, ...]]:
+    """
+    Read where the server in *container* runs, and compare that with what was planned.
+
+    Returns:
+        The proof, none where nothing can be read; and what is wrong, as ends of a sentence that
+        begins with the instance's name.
+    """
+    try:
+        proof = read_proof(container, port_of(container))
+    except docker_host.CommandError as error:
+        return None, (f"does not show where it runs: {error}",)
+    moved = proof.faults(planned(container, CPUS), planned(container, MEMORY_NODES))
+    return proof, (f"was re-pinned: {'; '.join(moved)}",) if moved else ()
+
+
+def reference(found: Found) -> BalancerRef:
+    """
+    Tell how the balancer's configuration is changed.
+
+    Raises:
+        LifecycleError: there is no balancer.
+    """
+    if found.balancer is None:
+        raise LifecycleError(
+            subject=found.stack.name,
+            step="looking for its balancer",
+            seen="it is gone",
+            remedy=f"run `make up STACK={found.stack.name}`, which makes it again; then run this "
+            "again",
+        )
+    return BalancerRef(
+        container=str(found.balancer.name),
+        volume=next(
+            mount["Name"]
+            for mount in found.balancer.attrs["Mounts"]
+            if mount["Destination"] == balancer_config.DIRECTORY
+        ),
+        address=address_of(found.balancer),
+        keepalive_min_s=found.stack.settings.balancer.keepalive_min_timeout_s,
+    )

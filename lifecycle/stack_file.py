@@ -1,0 +1,68 @@
+"""Which stack a command is about, out of its stack file: no engine and no state is needed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from planner.errors import SettingsError
+from planner.settings import Settings, parse_settings
+from planner.stack_file import stack_settings
+
+_PREFIX, _SUFFIX = "Pulumi.", ".yaml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackFile:
+    """
+    A stack, as its file and its project's describe it.
+
+    Attributes:
+        project: the project's name.
+        name: the stack's name, without the organisation that a backend may put before it.
+        host: the name of its host in the settings.
+        docker: URL of that host's Docker engine.
+        settings: all of its settings.
+    """
+
+    project: str
+    name: str
+    host: str
+    docker: str
+    settings: Settings
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels that everything of the stack on its host carries."""
+        return {"ovms-numa.project": self.project, "ovms-numa.stack": self.name}
+
+
+def read_stack_file(path: Path) -> StackFile:
+    """
+    Read a ``Pulumi.STACK.yaml``, and the project's name out of the ``Pulumi.yaml`` beside it.
+
+    Raises:
+        SettingsError: one of them cannot be read, or the settings have faults; names all faults.
+    """
+    name = path.name.removeprefix(_PREFIX).removesuffix(_SUFFIX)
+    if path.name != f"{_PREFIX}{name}{_SUFFIX}":
+        raise SettingsError(
+            f"{path} does not name its stack: a stack file is called Pulumi.STACK.yaml. "
+            "Name one that is."
+        )
+    settings = parse_settings(stack_settings(_read(path), str(path)), path.name)
+    project = yaml.safe_load(_read(path.with_name("Pulumi.yaml")))["name"]
+    ((host_name, host),) = settings.hosts.items()
+    return StackFile(
+        project=str(project), name=name, host=host_name, docker=host.docker, settings=settings
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise SettingsError(
+            f"{path} cannot be read: {error.strerror}. Name a stack whose file is there "
+            "(STACK=NAME for Pulumi.NAME.yaml)."
+        ) from None

@@ -1,0 +1,217 @@
+"""A stack as it runs now: placement and proof, time, requests, and what is wrong, in words."""
+
+import http.client
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from docker.models.containers import Container
+
+from lifecycle import balancer_config, docker_host, proof
+from lifecycle.found import (
+    BALANCER,
+    Found,
+    address_of,
+    find_stack,
+    placement,
+    planned,
+    port_of,
+    reference,
+)
+from lifecycle.observe import ANY, CPUS, MEMORY_NODES, Observation, observe
+from lifecycle.stack_file import StackFile
+from planner.nginx import LISTEN_PORT
+
+_AT_A_TIME = 16
+_READY_WITHIN_S = 5
+_NONE = "-"
+_HEADINGS = (
+    "instance", "NUMA node", "CPUs planned", "found", "memory planned", "found", "up since (UTC)",
+    "restarts", "connections", "state", "image",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """
+    An instance, or the balancer.
+
+    Attributes:
+        name: of the instance, or `balancer`.
+        cells: what the table shows of it, without its name, in the order of the headings.
+        is_open: whether it runs and gets requests.
+        faults: what is wrong with it, as ends of a sentence that begins with its name.
+    """
+
+    name: str
+    cells: tuple[str, ...]
+    is_open: bool
+    faults: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """
+    A stack as it was seen.
+
+    Attributes:
+        endpoint: the URL that the balancer answers at; none where there is no balancer.
+        lines: the instances in their order, and the balancer as the last where there is one.
+        cordoned: the instances that an operator holds closed, also those that are gone.
+        gone: what was there and is not any more, as whole sentences.
+    """
+
+    endpoint: str | None
+    lines: tuple[Line, ...]
+    cordoned: frozenset[str]
+    gone: tuple[str, ...]
+
+    @property
+    def serving(self) -> tuple[str, ...]:
+        """The instances that are open and have nothing wrong."""
+        return tuple(line.name for line in self._instances() if line.is_open and not line.faults)
+
+    @property
+    def is_well(self) -> bool:
+        """Whether all serve but those that an operator holds closed, and at least one does."""
+        wrong = self.gone or any(line.faults for line in self.lines)
+        waiting = {line.name for line in self._instances()} - {*self.serving, *self.cordoned}
+        return bool(self.serving) and not wrong and not waiting
+
+    def render(self) -> str:
+        """Show the table, what is wrong, what is cordoned, and how many serve."""
+        rows = [_HEADINGS, *((line.name, *line.cells) for line in self.lines)]
+        wrong = [
+            *self.gone,
+            *(f"{line.name} {fault}" for line in self.lines for fault in line.faults),
+        ]
+        return "\n".join(
+            [
+                *_aligned(rows),
+                "",
+                *(f"wrong: {sentence}" for sentence in wrong),
+                *(f"cordoned: {self._cordon(name)}" for name in sorted(self.cordoned)),
+                self._total(),
+            ]
+        )
+
+    def _instances(self) -> tuple[Line, ...]:
+        return tuple(line for line in self.lines if line.name != BALANCER)
+
+    def _cordon(self, name: str) -> str:
+        line = next((line for line in self.lines if line.name == name), None)
+        if line is None:
+            return f"{name}, which is not there; `make uncordon INSTANCE={name}` forgets it"
+        return f"{name}, yet it is open; cordon it again" if line.is_open else name
+
+    def _total(self) -> str:
+        count, total = len(self.serving), len(self._instances())
+        where = f" at {self.endpoint}" if self.endpoint else ""
+        return f"{count} of {total} instances {'serves' if count == 1 else 'serve'}{where}"
+
+
+def look(stack: StackFile) -> Status:
+    """
+    Look at *stack* on its host; changes nothing.
+
+    Raises:
+        LifecycleError: no Docker engine answers, or it has nothing of the stack.
+    """
+    found = find_stack(stack)
+    seen = observe(stack.host, stack.docker, stack.labels, (), ())
+    containers = found.containers()
+    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+        lines = tuple(pool.map(lambda name: _line(found, seen, name, containers[name]), containers))
+    return Status(
+        endpoint=_endpoint(found.balancer), lines=lines, cordoned=seen.cordoned, gone=seen.gone
+    )
+
+
+def _line(found: Found, seen: Observation, name: str, container: Container) -> Line:
+    runs = container.status == "running"
+    where, misplaced = placement(container) if runs else (None, ())
+    known = (seen.faults[name],) if name in seen.faults else ()
+    faults = known or misplaced or tuple(_unanswered(found, name, container) if runs else ())
+    is_open = runs if name == BALANCER else found.is_open(name)
+    state = container.attrs["State"]
+    return Line(
+        name=name,
+        cells=(
+            _node_of(name),
+            _planned(container, CPUS, "CpusetCpus"),
+            where.all_cpus if where else _NONE,
+            _planned(container, MEMORY_NODES, "CpusetMems"),
+            " and ".join(where.memory_nodes) if where else _NONE,
+            state["StartedAt"][:19].replace("T", " ") if runs else _NONE,
+            str(container.attrs["RestartCount"]),
+            _connections(container) if runs else _NONE,
+            _state(name, container.status, is_open=is_open, is_cordoned=name in seen.cordoned),
+            container.attrs["Config"]["Image"],
+        ),
+        is_open=is_open,
+        faults=faults,
+    )
+
+
+def _state(name: str, status: str, *, is_open: bool, is_cordoned: bool) -> str:
+    if name == BALANCER or status != "running":
+        return f"{status}, cordoned" if is_cordoned else status
+    if is_open:
+        return "open"
+    return "cordoned" if is_cordoned else "closed"
+
+
+def _node_of(name: str) -> str:
+    """Return the NUMA node in an instance's name, HOST-nodeN-ORDINAL."""
+    return _NONE if name == BALANCER else name.rsplit("-", 2)[1].removeprefix("node")
+
+
+def _planned(container: Container, label: str, setting: str) -> str:
+    """Return what an instance was activated with; for the balancer, what Docker was told."""
+    return planned(container, label) or container.attrs["HostConfig"][setting] or ANY
+
+
+def _connections(container: Container) -> str:
+    try:
+        return str(proof.connections(container, port_of(container)))
+    except docker_host.CommandError:
+        return _NONE
+
+
+def _unanswered(found: Found, name: str, container: Container) -> Iterator[str]:
+    """Say what does not answer: of an instance, which models; of the balancer, it."""
+    if name == BALANCER:
+        if balancer_config.loaded_generation(reference(found)) is None:
+            yield f"does not answer at {address_of(container)}:{LISTEN_PORT}"
+        return
+    for model in found.stack.settings.models.names:
+        seen = _ready(address_of(container), port_of(container), model)
+        if seen != "200":
+            yield f"is not ready with the model {model!r}: it answers {seen}"
+
+
+def _ready(address: str, port: int, model: str) -> str:
+    """Ask whether *model* is loaded; return the status, or why there is none."""
+    connection = http.client.HTTPConnection(address, port, timeout=_READY_WITHIN_S)
+    try:
+        connection.request("GET", f"/v2/models/{quote(model, safe='')}/ready")
+        return str(connection.getresponse().status)
+    except (OSError, http.client.HTTPException) as error:
+        return f"nothing ({error or type(error).__name__})"
+    finally:
+        connection.close()
+
+
+def _endpoint(balancer: Container | None) -> str | None:
+    if balancer is None:
+        return None
+    (published,) = balancer.attrs["HostConfig"]["PortBindings"][f"{LISTEN_PORT}/tcp"]
+    return f"http://{published['HostIp']}:{published['HostPort']}"
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip()

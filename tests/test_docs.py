@@ -138,7 +138,7 @@ def test_every_setting_that_a_document_names_exists(document: Path) -> None:
     assert [name for name in named if name not in keys] == []
 
 
-def _dev_settings(**placement: int) -> Settings:
+def _dev_settings(**placement: int | str) -> Settings:
     settings = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())["config"][SETTINGS_KEY]
     settings["placement"] |= {key.replace("_", "-"): value for key, value in placement.items()}
     return parse_settings(settings, "Pulumi.dev.yaml")

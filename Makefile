@@ -68,11 +68,14 @@ check: setup-dev ## Format, lint, types, import rules and the fast tests.
 test: check setup go-test ## All tests: `make check`, the engine's, and the real engine on the real Docker.
 	@$(VENV)/python -m pytest -m engine --durations=15
 
+# With the flags of the build, so that what it compiled is not compiled again.
 go-test: engine
 	@if ! command -v go >/dev/null; then \
 	  echo "go test: left out, as Go is not installed and the engine here was not built from source"; \
-	else (cd engine/command && go test ./...) && (cd engine/language && go test ./...) && \
-	  (cd engine/docker && go test -tags no_compose ./bridge); fi
+	else export CGO_ENABLED=0 && \
+	  (cd engine/command && go test -trimpath ./...) && \
+	  (cd engine/language && go test -trimpath ./...) && \
+	  (cd engine/docker && go test -trimpath -tags osusergo,no_compose ./bridge); fi
 
 fmt: setup-dev ## Format the sources.
 	@$(VENV)/ruff format . && $(VENV)/ruff check --fix .

@@ -11,7 +11,7 @@ TYPED := planner lifecycle components images engine tests __main__.py
 LOG_LINES = $(if $(filter command,$(origin LINES)),$(LINES),20)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down preview status logs cordon uncordon plan pin schema recover env check test go-test fmt setup setup-dev engine docker
+.PHONY: help up down preview status logs cordon uncordon plan pin schema changes recover env check test go-test fmt setup setup-dev engine docker
 
 help: ## Print the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/; s/\$$\$$/$$/' | column -t -s '|'
@@ -54,6 +54,9 @@ pin: venv/.runtime ## Write the digests of the stack's images, as their registry
 
 schema: venv/.runtime ## Write the JSON Schema of the settings, which editors read.
 	@$(VENV)/python -m planner --schema > schema/settings.schema.json
+
+changes: setup-dev setup ## Write docs/changes.md (what each setting touches) and test the state; 8 minutes.
+	@OVMS_NUMA_WRITE_CHANGES=1 $(VENV)/python -m pytest -m changes tests/engine
 
 env: ## Print what `eval "$$(make -s env)"` needs, so that plain `pulumi` works in your shell.
 	@python3 -m engine env

@@ -5,13 +5,13 @@ MAKEFLAGS += --no-print-directory
 
 VENV := venv/bin
 PULUMI := lines="$$(python3 -m engine env)" && eval "$$lines" && pulumi
-TYPED := planner lifecycle components images engine tests __main__.py
+TYPED := planner lifecycle components images engine bench tests __main__.py
 
 # LINES=NUMBER on the command line; shells keep the height of the terminal under that name.
 LOG_LINES = $(if $(filter command,$(origin LINES)),$(LINES),20)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down preview status logs cordon uncordon plan pin schema changes recover env check test go-test fmt setup setup-dev engine docker
+.PHONY: help up down preview status logs cordon uncordon plan pin schema changes bench-preview recover env check test go-test fmt setup setup-dev engine docker
 
 help: ## Print the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/; s/\$$\$$/$$/' | column -t -s '|'
@@ -57,6 +57,10 @@ schema: venv/.runtime ## Write the JSON Schema of the settings, which editors re
 
 changes: setup-dev setup ## Write docs/changes.md (what each setting touches) and test the state; 8 minutes.
 	@OVMS_NUMA_WRITE_CHANGES=1 $(VENV)/python -m pytest -m changes tests/engine
+
+bench-preview: setup ## Time no-change previews of 2 to 128 instances; writes docs/measurements/preview.md.
+	@lines="$$(python3 -m engine env)" && eval "$$lines" && \
+	  $(VENV)/python -m bench.preview --output docs/measurements/preview.md
 
 env: ## Print what `eval "$$(make -s env)"` needs, so that plain `pulumi` works in your shell.
 	@python3 -m engine env

@@ -1,23 +1,23 @@
 """The program of a stack: settings and topology to a plan, the plan to components."""
 
-import dataclasses
+import asyncio
 import json
 import time
 import uuid
+from collections.abc import Mapping
+from dataclasses import replace
 
 import pulumi
-import pulumi_command as command
-import pulumi_docker as docker
 
-from components import Balancer, Fleet, Image, ModelStore
+from components import Rollout, declare_stack
 from components.arguments import Arguments, stack_labels
-from components.container import action
 from components.seen import Seen
 from images.recipes import recipe_hash
-from lifecycle.errors import LifecycleError, RemoteHostError
-from lifecycle.observe import observe
+from lifecycle.errors import LifecycleError
+from lifecycle.observe import Observation
+from lifecycle.observe_hosts import Expected, observe_hosts
 from lifecycle.probe import read_topology
-from planner.claims import check_claims
+from planner.claims import check_addresses, check_claims
 from planner.document import plan_document
 from planner.errors import PlanError
 from planner.placement import Plan
@@ -27,8 +27,13 @@ from planner.settings import parse_settings
 from planner.table import render_table
 
 
-def main() -> None:
-    """Plan the stack, then declare it; nothing is registered when the plan cannot be made."""
+async def main() -> dict[str, object]:
+    """
+    Plan the stack, then declare it; nothing is registered when the plan cannot be made.
+
+    Returns:
+        The stack's outputs.
+    """
     project, stack = pulumi.get_project(), pulumi.get_stack()
     hashes = {name: recipe_hash(name) for name in ("base", "nginx", "devserver", "model")}
     try:
@@ -37,89 +42,85 @@ def main() -> None:
         plan = plan_placements(
             settings, {name: read_topology(host.topology) for name, host in settings.hosts.items()}
         )
-        told = Arguments(
-            settings=settings,
-            prefix=f"{project}-{stack}",
-            labels=stack_labels(project, stack),
-        )
-        seen, serving = look(told, plan, hashes)
+        hosts = {
+            name: Arguments(
+                settings=settings,
+                host_name=name,
+                prefix=f"{project}-{stack}",
+                labels=stack_labels(project, stack),
+            )
+            for name in sorted(settings.hosts)
+        }
+        seen = look(hosts, plan, hashes)
     except (PlanError, LifecycleError) as error:
         raise pulumi.RunError(str(error)) from None
     pulumi.log.info(f"The plan of {stack}:\n{render_table(plan, settings)}")
-    declare(dataclasses.replace(told, seen=seen), plan, serving, hashes)
+    hosts = {name: replace(told, seen=as_seen(seen.get(name))) for name, told in hosts.items()}
+    rollout = plan_rollout(plan, seen, settings.rollout.max_unavailable)
+    balancer, fleet = declare_stack(hosts, plan, rollout, hashes)
+    # Lets the registrations begin. The SDK waits for those that have, and only then for their
+    # outputs, of which it looks at all whenever one is there: 58 s and 10 s with 128 instances.
+    await asyncio.sleep(0)
+    return {
+        "endpoint": f"{balancer.url}/v3",
+        "plan": plan_document(plan),
+        "placements": {
+            name: server.placement.apply(json.loads) for name, server in fleet.servers.items()
+        },
+    }
 
 
-def look(told: Arguments, plan: Plan, hashes: dict[str, str]) -> tuple[Seen, frozenset[str]]:
-    """Look at the stack on its host, and say what was changed there since the last update."""
-    references = [image["reference"] for image in told.images(hashes).values()]
-    try:
-        observation = observe(
-            told.host_name, told.host.docker, told.labels, told.containers(plan), references
+def look(
+    hosts: Mapping[str, Arguments], plan: Plan, hashes: Mapping[str, str]
+) -> dict[str, Observation]:
+    """Look at the stack on its hosts, and say what was changed there since the last update."""
+    expected = {
+        name: Expected(
+            docker=told.host.docker,
+            containers=told.containers(plan),
+            images=[image["reference"] for image in told.images(hashes).values()],
         )
-    except RemoteHostError as error:
+        for name, told in hosts.items()
+    }
+    told = next(iter(hosts.values()))
+    observations: dict[str, Observation] = {}
+    for name, seen in observe_hosts(expected, told.labels).items():
+        if isinstance(seen, Observation):
+            observations[name] = seen
+            continue
         if not pulumi.runtime.is_dry_run():
-            raise
-        pulumi.log.warn(f"not looked at: {error}")
-        return Seen(reachable=False), frozenset()
-    check_claims(plan, told.settings, observation.claims)
-    for sentence in observation.drift():
-        pulumi.log.info(f"drift: {sentence}")
-    for name in sorted(observation.cordoned):
-        pulumi.log.info(f"cordoned: {name}")
+            raise seen
+        pulumi.log.warn(f"not looked at: {seen}")
+    check_claims(
+        plan, told.settings, [claim for seen in observations.values() for claim in seen.claims]
+    )
+    for name, seen in observations.items():
+        check_addresses(plan, name, seen.addresses)
+        for sentence in seen.drift():
+            pulumi.log.info(f"drift: {sentence}")
+        for instance in sorted(seen.cordoned):
+            pulumi.log.info(f"cordoned: {instance}")
+    return observations
+
+
+def as_seen(observation: Observation | None) -> Seen:
+    """Return what the components need of an observation; None: the host was not looked at."""
+    if observation is None:
+        return Seen(reachable=False)
     now = time.strftime("%Y-%m-%d %H:%M:%S %z")
-    seen = Seen(
+    return Seen(
         incarnations=observation.incarnations,
         drift={name: f"{fault} (seen {now})" for name, fault in observation.faults.items()},
         missing_images={image: uuid.uuid4().hex[:8] for image in observation.missing_images},
     )
-    return seen, observation.serving
 
 
-def declare(told: Arguments, plan: Plan, serving: frozenset[str], hashes: dict[str, str]) -> None:
-    """Declare the images, the models, the balancer and the instances of *plan*."""
-    provider = docker.Provider(f"docker-{told.host_name}", host=told.host.docker)
-    state_id = command.local.Command(
-        "state-id", **action("identity"), opts=pulumi.ResourceOptions(ignore_changes=["create"])
-    )
-    told = dataclasses.replace(told, state_id=state_id.stdout)
-
-    def after(*resources: pulumi.Resource) -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions(provider=provider, depends_on=list(resources))
-
-    images: dict[str, Image] = {}
-    for name, args in told.images(hashes).items():
-        images[name] = Image(name, args, after(*([images["base"]] if "base" in args else [])))
-    server = images.get("server") or images["devserver"]
-    models: list[pulumi.Resource] = []
-    source: dict[str, pulumi.Input[str]] = {"host_path": told.settings.models.directory}
-    if told.settings.models.directory == "prepared":
-        converter = images["devserver"]
-        store = ModelStore(
-            "models", told.model_store(converter.reference, hashes["model"]), after(converter)
-        )
-        models, source = [store], {"volume_name": store.volume}
-    balancer = Balancer(
-        "balancer", told.balancer(images["nginx"].reference), after(images["nginx"])
-    )
-    placements = {placement.name: placement for placement in plan.placements}
-    order = rolling_order(placements, serving)
-    fleet = Fleet(
-        told.host_name,
-        {
-            "instances": {
-                name: told.instance(placements[name], server.reference, source, balancer)
-                for name in order
-            },
-            "waits_for": waits_for(order, serving, told.settings.rollout.max_unavailable),
-        },
-        pulumi.ResourceOptions(provider=provider),
-        after=[server, *models, balancer],
-    )
-    pulumi.export("endpoint", f"{balancer.url}/v3")
-    pulumi.export("plan", plan_document(plan))
-    pulumi.export(
-        "placements", {name: fleet.servers[name].placement.apply(json.loads) for name in order}
-    )
+def plan_rollout(plan: Plan, seen: Mapping[str, Observation], max_unavailable: int) -> Rollout:
+    """Order the instances; those of hosts that were not looked at may be serving, and are last."""
+    serving = frozenset(name for one in seen.values() for name in one.serving)
+    unseen = frozenset(one.name for one in plan.placements if one.host not in seen)
+    order = rolling_order((one.name for one in plan.placements), serving, unseen)
+    return Rollout(order=order, waits_for=waits_for(order, serving | unseen, max_unavailable))
 
 
-main()
+pulumi.run(main)

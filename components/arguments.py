@@ -37,9 +37,10 @@ def stack_labels(project: str, stack: str) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
-    """The arguments of a stack's components."""
+    """The arguments of a stack's components on one host."""
 
     settings: Settings
+    host_name: str
     prefix: str
     """Project and stack: what the names of all that Docker holds begin with."""
     labels: dict[str, str]
@@ -48,18 +49,29 @@ class Arguments:
     seen: Seen = field(default_factory=Seen)
 
     @property
-    def host_name(self) -> str:
-        """The name of the stack's one host."""
-        return next(iter(self.settings.hosts))
-
-    @property
     def host(self) -> HostSettings:
-        """The stack's one host."""
+        """The host's settings."""
         return self.settings.hosts[self.host_name]
 
+    @property
+    def has_balancer(self) -> bool:
+        """Whether the balancer runs on this host."""
+        return self.host_name == self.settings.balancer_host
+
+    def resource(self, role: str) -> str:
+        """
+        Return what the engine calls the resource that has *role* on this host.
+
+        The host's name is in it unless the balancer runs there, whatever other hosts there are:
+        one host more renames nothing.
+        """
+        return role if self.has_balancer else f"{self.host_name}-{role}"
+
     def containers(self, plan: Plan) -> list[str]:
-        """Return the names of the containers that *plan* makes."""
-        roles = ["balancer", *(placement.name for placement in plan.placements)]
+        """Return the names of the containers that *plan* makes on this host."""
+        roles = [one.name for one in plan.placements if one.host == self.host_name]
+        if self.has_balancer:
+            roles.append("balancer")
         return [f"{self.prefix}-{role}" for role in roles]
 
     def images(self, hashes: Mapping[str, str]) -> dict[str, ImageArgs]:
@@ -71,16 +83,18 @@ class Arguments:
 
         Returns:
             By role, a base before those that stand on it: `base`, `nginx`, `devserver`, and
-            `server` where the instances run another image than `devserver`. Tags are content
-            hashes and take in the base's.
+            `server` where the instances run another image than `devserver`; `nginx` where the
+            balancer runs. Tags are content hashes and take in the base's.
         """
         images: dict[str, ImageArgs] = {}
         converts = self.settings.models.directory == "prepared"
         if self.settings.server.image != "devserver":
             images["server"] = {"reference": self.settings.server.image}
-        if self.settings.balancer.image != "nginx":
+        built = []
+        if self.has_balancer and self.settings.balancer.image != "nginx":
             images["nginx"] = {"reference": self.settings.balancer.image}
-        built = [name for name in ("nginx",) if name not in images]
+        elif self.has_balancer:
+            built.append("nginx")
         built += ["devserver"] if converts or "server" not in images else []
         if built:
             images = {"base": self._base(hashes["base"]), **images}
@@ -121,7 +135,7 @@ class Arguments:
             "image": image,
             "command": CONVERT,
             "convert_s": _CONVERT_S,
-            "labels": labelled(self._owned(), role, self.seen, incarnation),
+            "labels": labelled(self.owned(), role, self.seen, incarnation),
         }
 
     def balancer(self, image: str) -> BalancerArgs:
@@ -142,7 +156,7 @@ class Arguments:
             "nginx_conf": render_nginx(balancer, drain_timeout_s=drain_timeout_s),
             "keepalive_min_s": balancer.keepalive_min_timeout_s,
             "start_s": _START_BALANCER_S,
-            "labels": self._owned(),
+            "labels": self.owned(),
             "seen": self.seen,
         }
 
@@ -151,6 +165,7 @@ class Arguments:
         placement: Placement,
         image: str,
         models_source: dict[str, pulumi.Input[str]],
+        network: pulumi.Input[str],
         balancer: Balancer,
     ) -> InstanceArgs:
         """Tell one instance where it is placed, what it runs, and what bounds its steps."""
@@ -165,25 +180,27 @@ class Arguments:
             "open_files": open_files(settings),
             "models": list(settings.models.names),
             "models_source": models_source,
-            "network": balancer.network,
+            "network": network,
             "address": placement.address,
+            "published": placement.published,
             "port": placement.port,
             "weight": placement.weight,
             "cpus": None if placement.cpus is None else str(placement.cpus),
             "memory_nodes": None if placement.memory_nodes is None else str(placement.memory_nodes),
             "drain": rollout.drain,
-            "balancer": balancer.reference,
+            "balancer": balancer.reference if self.has_balancer else balancer.reference_elsewhere,
             "timeouts": {
                 "start_s": rollout.start_timeout_s,
                 "generate_s": rollout.generate_timeout_s,
                 "drain_s": rollout.drain_timeout_s,
                 "stop_s": rollout.stop_timeout_s,
             },
-            "labels": self._owned(),
+            "labels": self.owned(),
             "seen": self.seen,
         }
 
-    def _owned(self) -> dict[str, pulumi.Input[str]]:
+    def owned(self) -> dict[str, pulumi.Input[str]]:
+        """Return the labels of a thing of this state; images, which states share, have fewer."""
         return {**self.labels, "ovms-numa.state": self.state_id}
 
 

@@ -14,6 +14,7 @@ from components.container import (
     labelled,
     undrifted,
 )
+from components.network import network
 from components.seen import Seen
 from planner.nginx import LISTEN_PORT, OPEN_FILES
 
@@ -59,7 +60,9 @@ class Balancer(pulumi.ComponentResource):
     network: pulumi.Output[str]
     """The name of the instances' network."""
     reference: dict[str, pulumi.Input[object]]
-    """How an action finds the balancer, as `lifecycle` reads it."""
+    """How an action on its host finds the balancer, as `lifecycle` reads it."""
+    reference_elsewhere: dict[str, pulumi.Input[object]]
+    """The same for an action on another host."""
     url: str
     """Where it is reached."""
 
@@ -68,7 +71,8 @@ class Balancer(pulumi.ComponentResource):
     ) -> None:
         super().__init__("ovms-numa:index:Balancer", name, {"address": args["address"]}, opts)
         self._seen = args["seen"]
-        inner, outer = self._network("instances", args), self._network("published", args)
+        inner = self._network("instances", args, args["subnet"])
+        outer = self._network("published", args)
         volume = self._volume(name, args)
         self.network = inner.name
         self.reference = {
@@ -77,6 +81,7 @@ class Balancer(pulumi.ComponentResource):
             "address": args["address"],
             "keepalive_min_s": args["keepalive_min_s"],
         }
+        self.reference_elsewhere = {**self.reference, "docker": args["docker"]}
         self.url = f"http://{args['publish_address']}:{args['publish_port']}"
         container = self._container(name, args, volume, inner, outer)
         spec = {
@@ -94,17 +99,17 @@ class Balancer(pulumi.ComponentResource):
         )
         self.register_outputs({"url": self.url})
 
-    def _network(self, role: str, args: BalancerArgs) -> docker.Network:
+    def _network(self, role: str, args: BalancerArgs, subnet: str | None = None) -> docker.Network:
         # A port cannot be published from an internal network, hence the second one.
-        internal = role == "instances"
-        labels = labelled(args["labels"], role, self._seen)
-        return docker.Network(
+        return network(
             f"balancer-{role}",
-            name=f"{args['prefix']}-{role}",
-            internal=internal,
-            ipam_configs=[docker.NetworkIpamConfigArgs(subnet=args["subnet"])] if internal else [],
-            labels=[docker.NetworkLabelArgs(label=key, value=its) for key, its in labels.items()],
-            opts=self._options("labels"),
+            f"{args['prefix']}-{role}",
+            role,
+            args["labels"],
+            self._seen,
+            pulumi.ResourceOptions(parent=self),
+            subnet=subnet,
+            internal=subnet is not None,
         )
 
     def _volume(self, name: str, args: BalancerArgs) -> docker.Volume:

@@ -34,6 +34,8 @@ class InstanceArgs(TypedDict):
     """The models directory: ``{"volume_name": ...}`` or ``{"host_path": ...}``."""
     network: pulumi.Input[str]
     address: str
+    published: str | None
+    """The host's address on which the port is published, for a balancer on another host."""
     port: int
     weight: int
     open_files: int
@@ -52,7 +54,7 @@ class ModelServer(pulumi.ComponentResource):
 
     Creates one container (not started) and its Activation: the Command that binds and starts it,
     waits until it generates, proves the placement and opens it in the balancer; its delete
-    drains. Publishes no port and pulls no model.
+    drains. Publishes its port only for a balancer on another host, and pulls no model.
     """
 
     activation: command.local.Command
@@ -81,6 +83,7 @@ class ModelServer(pulumi.ComponentResource):
                     "models", "drain", "balancer", "timeouts",
                 )
             },
+            **({"published": args["published"]} if args["published"] else {}),
         }  # fmt: skip
         drift = args["seen"].drift.get(name)
         self.activation = command.local.Command(
@@ -117,6 +120,7 @@ class ModelServer(pulumi.ComponentResource):
                     name=args["network"], ipv4_address=args["address"]
                 )
             ],
+            ports=_ports(args),
             labels=container_labels(
                 {
                     **labelled(args["labels"], name, args["seen"]),
@@ -125,6 +129,8 @@ class ModelServer(pulumi.ComponentResource):
                     # memory nodes; as a label a change of them replaces.
                     "ovms-numa.cpus": args["cpus"] or "any",
                     "ovms-numa.memory-nodes": args["memory_nodes"] or "any",
+                    # The server reads config.json when it starts, and not again.
+                    "ovms-numa.models": ",".join(sorted(args["models"])),
                 }
             ),
             destroy_grace_seconds=args["timeouts"]["stop_s"],
@@ -139,3 +145,11 @@ class ModelServer(pulumi.ComponentResource):
                 ignore_changes=args["seen"].unseen("labels"),
             ),
         )
+
+
+def _ports(args: InstanceArgs) -> list[docker.ContainerPortArgs] | None:
+    if args["published"] is None:
+        return None
+    return [
+        docker.ContainerPortArgs(internal=args["port"], external=args["port"], ip=args["published"])
+    ]

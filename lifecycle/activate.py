@@ -55,7 +55,7 @@ def activate(spec: Activation, progress: Progress) -> dict[str, object]:
         found = _start_over(spec, client, container, progress)
     else:
         progress("runs as planned")
-    _open(spec, client, progress)
+    _open(spec, docker_host.balancer_client(spec, client), progress)
     return {
         "instance": spec.instance,
         "cpus": found.all_cpus,
@@ -179,7 +179,7 @@ def _open(spec: Activation, client: docker.DockerClient, progress: Progress) -> 
     files = balancer_config.read_all(balancer) if balancer else {}
     cordoned = member.cordon_path(spec.instance) in files
     path = member.member_path(spec.instance)
-    wanted = member.render_member(spec.address, spec.port, spec.weight, is_open=not cordoned)
+    wanted = spec.member_file(is_open=not cordoned)
     if files.get(path) == wanted:
         balancer_config.wait_until_loaded(spec.balancer, files)
     else:

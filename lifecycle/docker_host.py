@@ -12,6 +12,7 @@ from docker.errors import APIError, DockerException, NotFound
 from docker.models.containers import Container
 
 from lifecycle.errors import LifecycleError, RemoteHostError
+from lifecycle.spec import Activation
 
 LOG_LINES = 15
 
@@ -44,6 +45,12 @@ def connect(url: str, *, timeout_s: int = 60) -> docker.DockerClient:
             "the host in the stack's settings",
         ) from None
     return client
+
+
+def balancer_client(spec: Activation, client: docker.DockerClient) -> docker.DockerClient:
+    """Return the engine of the balancer's host: *client*, unless that is another host."""
+    url = spec.balancer.docker
+    return client if url is None else connect(url)
 
 
 def find(client: docker.DockerClient, name: str) -> Container | None:

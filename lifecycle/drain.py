@@ -27,9 +27,10 @@ def drain(spec: Activation, progress: Progress) -> dict[str, object]:
     """
     client = docker_host.connect(spec.docker)
     cut = close_and_wait(spec, client, progress)
-    if docker_host.find(client, spec.balancer.container) is not None:
+    at_balancer = docker_host.balancer_client(spec, client)
+    if docker_host.find(at_balancer, spec.balancer.container) is not None:
         path = member.member_path(spec.instance)
-        balancer_config.change(client, spec.balancer, {}, remove=(path,))
+        balancer_config.change(at_balancer, spec.balancer, {}, remove=(path,))
     return {"instance": spec.instance, "cut": cut}
 
 
@@ -46,10 +47,11 @@ def close_and_wait(spec: Activation, client: docker.DockerClient, progress: Prog
         How many connections were still open when `drain_s` had passed.
     """
     container = docker_host.find(client, spec.container)
-    balancer = docker_host.find(client, spec.balancer.container)
+    at_balancer = docker_host.balancer_client(spec, client)
+    balancer = docker_host.find(at_balancer, spec.balancer.container)
     if balancer is None:
         return 0
-    _close(spec, client, balancer, progress)
+    _close(spec, at_balancer, balancer, progress)
     running = container is not None and container.status == "running"
     if container is None or not running or balancer.status != "running" or not spec.drain:
         return 0
@@ -66,7 +68,7 @@ def _close(
     spec: Activation, client: docker.DockerClient, balancer: Container, progress: Progress
 ) -> None:
     path = member.member_path(spec.instance)
-    closed = member.render_member(spec.address, spec.port, spec.weight, is_open=False)
+    closed = spec.member_file(is_open=False)
     files = balancer_config.read_all(balancer)
     if path not in files:
         return

@@ -10,7 +10,7 @@ from docker.models.containers import Container
 
 from lifecycle import balancer_config, docker_host, member
 from lifecycle.errors import LifecycleError
-from lifecycle.observe import ANY, CPUS, INSTANCE, MEMORY_NODES, ROLE
+from lifecycle.observe import ANY, CPUS, INSTANCE, MEMORY_NODES, ROLE, address_of
 from lifecycle.proof import Proof
 from lifecycle.proof import read as read_proof
 from lifecycle.spec import BalancerRef
@@ -102,13 +102,6 @@ def port_of(container: Container) -> int:
         return LISTEN_PORT
     command: list[str] = container.attrs["Config"]["Cmd"]
     return next(int(value) for flag, value in pairwise(command) if flag == "--rest_port")
-
-
-def address_of(container: Container) -> str:
-    """Return the address of *container* among the instances: the one that was given to it."""
-    networks = container.attrs["NetworkSettings"]["Networks"].values()
-    given = ((network["IPAMConfig"] or {}).get("IPv4Address") for network in networks)
-    return next(str(address) for address in given if address)
 
 
 def placement(container: Container) -> tuple[Proof | None, tuple[str, ...]]:

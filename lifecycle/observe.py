@@ -43,6 +43,7 @@ class Observation:
         missing_images: those of the images asked for that the host does not have.
         claims: what other stacks have of the host.
         cordoned: the instances that an operator holds closed; that is no fault.
+        addresses: what the instances are called that have an address, by that address.
     """
 
     incarnations: Mapping[str, str] = field(default_factory=dict)
@@ -52,6 +53,7 @@ class Observation:
     missing_images: frozenset[str] = frozenset()
     claims: tuple[Claim, ...] = ()
     cordoned: frozenset[str] = frozenset()
+    addresses: Mapping[str, str] = field(default_factory=dict)
 
     def drift(self) -> tuple[str, ...]:
         """Return all that was seen to be otherwise than it was made, a sentence each."""
@@ -104,7 +106,15 @@ def observe(
         missing_images=missing,
         claims=read_claims(client, host, labels),
         cordoned=cordoned_in(files or {}),
+        addresses={address_of(one): name for name, one in instances.items()},
     )
+
+
+def address_of(container: Container) -> str:
+    """Return the address of *container* among the instances: the one that was given to it."""
+    networks = container.attrs["NetworkSettings"]["Networks"].values()
+    given = ((network["IPAMConfig"] or {}).get("IPv4Address") for network in networks)
+    return next(str(address) for address in given if address)
 
 
 def cordoned_in(files: Mapping[str, bytes]) -> frozenset[str]:

@@ -9,6 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from lifecycle.member import render_member
+
 
 class _Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -30,6 +32,9 @@ class BalancerRef(_Spec):
     volume: str
     address: str
     keepalive_min_s: int
+    docker: str | None = Field(
+        default=None, description="URL of its host's Docker engine; none: the instance's own"
+    )
 
 
 class Activation(_Spec):
@@ -42,12 +47,20 @@ class Activation(_Spec):
     cpus: str | None = Field(description="Linux CPU list; none: the instance is not pinned")
     memory_nodes: str | None = Field(description="Linux list of NUMA nodes; none: not bound")
     address: str
+    published: str | None = Field(
+        default=None, description="the host's address under which another host reaches the port"
+    )
     port: int
     models: tuple[str, ...]
     weight: int
     drain: bool
     balancer: BalancerRef
     timeouts: Timeouts
+
+    def member_file(self, *, is_open: bool) -> bytes:
+        """Render what the balancer is told of the instance."""
+        address = self.published or self.address
+        return render_member(address, self.port, self.weight, is_open=is_open)
 
 
 class Push(_Spec):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from lifecycle.errors import LifecycleError
 from planner.errors import SettingsError
 from planner.settings import Settings, parse_settings
 from planner.stack_file import stack_settings
@@ -43,6 +44,7 @@ def read_stack_file(path: Path) -> StackFile:
 
     Raises:
         SettingsError: one of them cannot be read, or the settings have faults; names all faults.
+        LifecycleError: the stack has several hosts.
     """
     name = path.name.removeprefix(_PREFIX).removesuffix(_SUFFIX)
     if path.name != f"{_PREFIX}{name}{_SUFFIX}":
@@ -52,6 +54,14 @@ def read_stack_file(path: Path) -> StackFile:
         )
     settings = parse_settings(stack_settings(_read(path), str(path)), path.name)
     project = yaml.safe_load(_read(path.with_name("Pulumi.yaml")))["name"]
+    if len(settings.hosts) > 1:
+        raise LifecycleError(
+            subject=name,
+            step="looking for its host",
+            seen=f"it has {len(settings.hosts)} ({', '.join(sorted(settings.hosts))}), and this "
+            "version looks at stacks of one host",
+            remedy="look with `docker ps` on each of them",
+        )
     ((host_name, host),) = settings.hosts.items()
     return StackFile(
         project=str(project), name=name, host=host_name, docker=host.docker, settings=settings

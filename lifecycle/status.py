@@ -12,14 +12,13 @@ from lifecycle import balancer_config, docker_host, proof
 from lifecycle.found import (
     BALANCER,
     Found,
-    address_of,
     find_stack,
     placement,
     planned,
     port_of,
     reference,
 )
-from lifecycle.observe import ANY, CPUS, MEMORY_NODES, Observation, observe
+from lifecycle.observe import ANY, CPUS, MEMORY_NODES, Observation, address_of, observe
 from lifecycle.stack_file import StackFile
 from planner.nginx import LISTEN_PORT
 

@@ -1,6 +1,6 @@
 """What other stacks have of a host, and whether a plan keeps off it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
@@ -55,6 +55,32 @@ def check_claims(plan: Plan, settings: Settings, claims: Iterable[Claim]) -> Non
         raise PlacementError(*faults)
 
 
+def check_addresses(plan: Plan, host: str, addresses: Mapping[str, str]) -> None:
+    """
+    Refuse a plan whose instances get addresses that others of the same stack still have.
+
+    An instance that is no longer planned keeps its address to the end of an update, as nothing
+    may be missed before the new ones serve; so the new one of another name could not start.
+
+    Args:
+        plan: of the stack.
+        host: the name of one of its hosts.
+        addresses: what the instances are called that run there, by their address.
+
+    Raises:
+        PlacementError: names every such address, who gets it and who has it.
+    """
+    faults = [
+        f"{one.name} gets the address {one.address} of {addresses[one.address]}, which has it "
+        "until the end of the update. Run `make down` first, or give the host's instances "
+        f"another network (hosts.{host}.subnet)."
+        for one in plan.placements
+        if one.host == host and addresses.get(one.address, one.name) != one.name
+    ]
+    if faults:
+        raise PlacementError(*faults)
+
+
 def _faults(plan: Plan, settings: Settings, claim: Claim) -> Iterator[str]:
     if claim.host not in settings.hosts:
         return
@@ -69,19 +95,28 @@ def _faults(plan: Plan, settings: Settings, claim: Claim) -> Iterator[str]:
             "placement.reserved-cpus or placement.exclude-nodes, take that stack down, or set "
             "placement.cpu-sharing: allowed."
         )
-    balancer = settings.balancer
-    for address, port in sorted(claim.ports):
-        if port == balancer.port and _meet(address, balancer.address):
-            yield (
-                f"balancer.port: {port} on {balancer.address} of host {claim.host} is published by "
-                f"{who} on {address}. Write another port, or take that stack down."
-            )
+    for key, own_address, own_port in _published(plan, settings, claim.host):
+        for address, port in sorted(claim.ports):
+            if port == own_port and _meet(address, own_address):
+                yield (
+                    f"{key}: {port} on {own_address} of host {claim.host} is published by "
+                    f"{who} on {address}. Write another port, or take that stack down."
+                )
     subnet = settings.hosts[claim.host].subnet
     if claim.subnet is not None and subnet.overlaps(claim.subnet):
         yield (
             f"hosts.{claim.host}.subnet: {subnet} overlaps {claim.subnet}, the network of {who}. "
             "Write a network of this stack's own."
         )
+
+
+def _published(plan: Plan, settings: Settings, host: str) -> Iterator[tuple[str, str, int]]:
+    """Yield setting, address and port of each port that the stack publishes on *host*."""
+    if host == settings.balancer_host:
+        yield "balancer.port", settings.balancer.address, settings.balancer.port
+    for one in plan.placements:
+        if one.host == host and one.published is not None:
+            yield "server.rest-port", one.published, one.port
 
 
 def _meet(first: str, second: str) -> bool:

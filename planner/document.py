@@ -15,7 +15,7 @@ def plan_document(plan: Plan) -> list[dict[str, str | int]]:
             if placement.memory_nodes is None
             else str(placement.memory_nodes),
             "threads": placement.threads,
-            "address": placement.address,
+            "address": placement.member_address,
             "port": placement.port,
             "weight": placement.weight,
         }

@@ -19,6 +19,8 @@ class Placement:
         threads: CPUs that it is meant to keep busy.
         port: of its REST API.
         address: its IPv4 address in the host's instance network.
+        published: the host's IPv4 address on which its port is published, where the balancer is
+            on another host; None: it is not published.
         weight: its share of the traffic, unitless; its number of cores.
     """
 
@@ -30,12 +32,18 @@ class Placement:
     threads: int
     port: int
     address: str
+    published: str | None
     weight: int
 
     @property
     def name(self) -> str:
         """What the instance is called everywhere; it depends on no other instance."""
         return f"{self.host}-node{self.node}-{self.ordinal}"
+
+    @property
+    def member_address(self) -> str:
+        """The IPv4 address under which the balancer reaches it."""
+        return self.published or self.address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,17 +3,21 @@
 from collections.abc import Iterable
 
 
-def rolling_order(names: Iterable[str], serving: frozenset[str]) -> tuple[str, ...]:
+def rolling_order(
+    names: Iterable[str], serving: frozenset[str], unseen: frozenset[str] = frozenset()
+) -> tuple[str, ...]:
     """
     Order instances for a rolling update.
 
     Those that do not serve come first: else one that is down and one that is being replaced
-    would be down together.
+    would be down together. Those that were not seen come last, so that a host that nobody reaches
+    keeps no other from being updated.
 
     Returns:
-        All *names*, those not in *serving* first, each part by name.
+        All *names*: those neither *serving* nor *unseen*, those serving, those unseen; each part
+        by name.
     """
-    return tuple(sorted(names, key=lambda name: (name in serving, name)))
+    return tuple(sorted(names, key=lambda name: (name in unseen, name in serving, name)))
 
 
 def waits_for(

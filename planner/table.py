@@ -32,7 +32,7 @@ def _row(placement: Placement) -> tuple[str, ...]:
         "any" if placement.cpus is None else str(placement.cpus),
         "any" if placement.memory_nodes is None else str(placement.memory_nodes),
         str(placement.threads),
-        f"{placement.address}:{placement.port}",
+        f"{placement.member_address}:{placement.port}",
         str(placement.weight),
     )
 

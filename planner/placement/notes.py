@@ -31,6 +31,7 @@ def plan_notes(
         *_rollout_notes(settings, placements),
         *_image_notes(settings),
         *_endpoint_notes(settings),
+        *_published_notes(settings),
     )
 
 
@@ -45,7 +46,8 @@ def _host_notes(
     owners = _owners(placements)
     yield from _shared(owners)
     yield from _left_over(settings, name, host, placements)
-    yield from _balancer(settings, owners)
+    if name == settings.balancer_host:
+        yield from _balancer(settings, owners)
 
 
 def _partly_allowed(name: str, host: HostTopology) -> Iterator[str]:
@@ -164,4 +166,14 @@ def _endpoint_notes(settings: Settings) -> Iterator[str]:
         yield (
             f"balancer.address is {address}: other machines reach the endpoint, which has neither "
             "TLS nor a key"
+        )
+
+
+def _published_notes(settings: Settings) -> Iterator[str]:
+    others = sorted(set(settings.hosts) - {settings.balancer_host})
+    if others:
+        addresses = ", ".join(f"{settings.hosts[name].address} ({name})" for name in others)
+        yield (
+            f"instances of other hosts than {settings.balancer_host} publish their ports, which "
+            f"have neither TLS nor a key, on {addresses}: let that network reach no client"
         )

@@ -82,7 +82,7 @@ def _host_faults(name: str, host: HostTopology, settings: Settings) -> Iterator[
             f"placement.reserved-cpus: {reserved} leaves CPUs {touched - reserved} of the same "
             f"cores of host {name} over, and instances get whole cores. Write {touched}."
         )
-    if not settings.balancer.cpus <= host.allowed_cpus:
+    if name == settings.balancer_host and not settings.balancer.cpus <= host.allowed_cpus:
         yield (
             f"balancer.cpus: CPUs {settings.balancer.cpus - host.allowed_cpus} are not among those "
             f"that containers may use on host {name} ({host.allowed_cpus}). Write CPUs of these."
@@ -100,6 +100,7 @@ def _place_node(
     offsets = [node.id + ordinal * step for ordinal in range(rules.instances_per_node)]
     check_room(name, node, offsets[-1], settings)
     first_address = settings.hosts[name].subnet.network_address + FIRST_HOST_NUMBER
+    published = None if name == settings.balancer_host else settings.hosts[name].address
     placements: list[Placement] = []
     for ordinal, offset in enumerate(offsets):
         own = [cores[(ordinal * each + index) % len(cores)] for index in range(each)]
@@ -113,6 +114,7 @@ def _place_node(
                 threads=len(pick_cpus(own, rules.smt)),
                 port=settings.server.rest_port + offset,
                 address=str(first_address + offset),
+                published=published,
                 weight=each,
             )
         )

@@ -4,7 +4,7 @@ The strict model of a stack's settings, and the only place of their defaults.
 Owns what can be told from the settings alone. Whether they fit a host is `planner.placement`'s.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError
@@ -16,6 +16,7 @@ from planner.settings.faults import describe
 from planner.settings.host import HostName, HostSettings, PlacementSettings
 from planner.settings.models import PREPARED_MODEL, ModelSettings, SingleModelSettings
 from planner.settings.serving import ServerSettings
+from planner.settings.several_hosts import host_faults
 
 __all__ = [
     "PREPARED_MODEL",
@@ -33,22 +34,17 @@ __all__ = [
 ]
 
 
-def _one_host(hosts: Mapping[str, HostSettings]) -> Mapping[str, HostSettings]:
-    if len(hosts) == 1:
+def _some_host(hosts: Mapping[str, HostSettings]) -> Mapping[str, HostSettings]:
+    if hosts:
         return hosts
-    seen = ", ".join(hosts) or "none"
-    raise fault(
-        f"{len(hosts)} hosts ({seen}), and this version places instances on exactly one; "
-        "write one host here, and a stack of its own for each other"
-    )
+    raise fault("names no host, and instances need one; write one, such as local: {}")
 
 
 class Settings(Section):
     """All settings of one stack: the value of its key ``ovms-numa:settings``."""
 
-    hosts: Annotated[Mapping[HostName, HostSettings], AfterValidator(_one_host)] = Field(
-        description="The hosts by name; exactly one.",
-        json_schema_extra={"minProperties": 1, "maxProperties": 1},
+    hosts: Annotated[Mapping[HostName, HostSettings], AfterValidator(_some_host)] = Field(
+        description="The hosts by name; one or more.", json_schema_extra={"minProperties": 1}
     )
     placement: PlacementSettings = Field(
         default=PlacementSettings(), description="How instances lie on NUMA nodes."
@@ -64,6 +60,15 @@ class Settings(Section):
     images: ImageSettings = Field(
         default=ImageSettings(), description="What the images made here are built on."
     )
+
+    @property
+    def balancer_host(self) -> str:
+        """The name of the host that the balancer runs on."""
+        return self.balancer.host or next(iter(self.hosts))
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Several hosts need one with the balancer, and a way from it to each other."""
+        return host_faults(self.hosts, self.balancer.host)
 
 
 def parse_settings(data: Mapping[str, Any], source: str) -> Settings:

@@ -19,6 +19,9 @@ class BalancerSettings(Section):
         default="nginx",
         description="Image reference with tag or digest; or nginx, which is built here.",
     )
+    host: str | None = Field(
+        default=None, description="Host that the balancer runs on; null: the only one."
+    )
     address: Address = Field(
         default="127.0.0.1", description="IPv4 address of the host to publish on."
     )

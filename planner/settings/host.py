@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from planner.cpuset import HIGHEST_ID, CpuSet
-from planner.settings.base import FromList, LinuxList, Section, Subnet, fault
+from planner.settings.base import Address, FromList, LinuxList, Section, Subnet, fault
 
 # RFC 1123 label; short, because it begins the name of every container.
 _HOST_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,18}[a-z0-9])?")
@@ -97,6 +97,11 @@ class HostSettings(Section):
     subnet: Subnet = Field(
         default=IPv4Network("172.30.80.0/24"),
         description="Private IPv4 network (/16 to /27) of the instances, unused on the host.",
+    )
+    address: Address | None = Field(
+        default=None,
+        description="IPv4 address of the host on which its instances publish their ports for a "
+        "balancer on another host, in a network of their own; null beside the balancer.",
     )
 
     def contradictions(self) -> Iterator[tuple[str, str]]:

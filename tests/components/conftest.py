@@ -1,12 +1,19 @@
 """A Pulumi engine that only records, and a way to run declarations under it."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pulumi
 import pytest
+import yaml
 from pulumi.runtime import mocks
+
+from images.recipes import recipe_hash
+from lifecycle.errors import RemoteHostError
+from lifecycle.observe import Observation
 
 T = TypeVar("T")
 
@@ -15,6 +22,10 @@ COMMAND = "command:local:Command"
 IMAGE = "docker:index/remoteImage:RemoteImage"
 NETWORK = "docker:index/network:Network"
 VOLUME = "docker:index/volume:Volume"
+
+ROOT = Path(__file__).parents[2]
+INSTANCES = ("local-node0-0", "local-node0-1")
+MODELS = f"models-{recipe_hash('model')}"
 
 
 class _Answers(mocks.Mocks):
@@ -66,7 +77,7 @@ Deploy = Callable[[Callable[[], object]], RecordingEngine]
 
 @pytest.fixture
 def deploy() -> Iterator[Deploy]:
-    """Run a function that declares resources to its end; return what was declared."""
+    """Run a function that declares resources, or gives what awaits them; return what it did."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
 
@@ -75,8 +86,8 @@ def deploy() -> Iterator[Deploy]:
         pulumi.runtime.set_mocks(_Answers(), project="ovms-numa", stack="test", monitor=engine)
 
         @pulumi.runtime.test  # type: ignore[untyped-decorator]
-        def program() -> None:
-            declare()
+        def program() -> object:
+            return declare()
 
         program()
         return engine
@@ -85,3 +96,65 @@ def deploy() -> Iterator[Deploy]:
     pulumi.runtime.settings.reset_options()
     loop.close()
     asyncio.set_event_loop(None)
+
+
+Declared = Callable[..., RecordingEngine]
+
+
+@pytest.fixture
+def declared(deploy: Deploy, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RecordingEngine]:
+    """Run ``__main__.py`` with the dev stack's settings, changed by path, on two CPUs."""
+
+    def run(
+        *,
+        others: dict[str, Any] | None = None,
+        serving: frozenset[str] = frozenset(),
+        faults: dict[str, str] | None = None,
+        gone: bool = False,
+        **changes: Any,
+    ) -> RecordingEngine:
+        import runpy
+
+        import lifecycle.observe_hosts
+        import lifecycle.probe
+        from planner.topology import HostTopology
+
+        settings = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())["config"]
+        settings = settings["ovms-numa:settings"]
+        settings["hosts"].update(others or {})
+        for path, value in changes.items():
+            section, key = path.split("__")
+            settings.setdefault(section, {})[key.replace("_", "-")] = value
+        topology = HostTopology.from_json(
+            {
+                "nodes": [{"id": 0, "cpus": "0-1", "memory_bytes": 2**34, "distances": [10]}],
+                "cores": ["0", "1"],
+                "packages": [0, 0],
+                "online": "0-1",
+            }
+        )
+        monkeypatch.setattr(lifecycle.probe, "probe_topology", lambda: topology)
+        roles = ("balancer", "configuration", "instances", "published", *INSTANCES, MODELS)
+        observation = Observation(
+            incarnations={} if gone else dict.fromkeys(roles, "0a1b2c3d"),
+            serving=serving,
+            faults=faults or {},
+        )
+
+        def observe(host: str, url: str, *_: object) -> Observation:
+            if url.startswith("ssh://"):
+                raise RemoteHostError(subject=host, step="", seen="", remedy="")
+            return observation
+
+        monkeypatch.setattr(lifecycle.observe_hosts, "observe", observe)
+        pulumi.runtime.set_all_config({"ovms-numa:settings": json.dumps(settings)}, [])
+
+        def program() -> object:
+            started: list[Callable[[], Awaitable[object]]] = []
+            monkeypatch.setattr(pulumi, "run", started.append)
+            runpy.run_path(str(ROOT / "__main__.py"))
+            return started[0]()
+
+        return deploy(program)
+
+    return run

@@ -2,78 +2,27 @@
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pulumi
 import pytest
-import yaml
 
 from components.arguments import stack_labels
 from images.recipes import recipe_hash
 from lifecycle import spec as specs
-from lifecycle.observe import Observation
 from tests.components.conftest import (
     COMMAND,
     CONTAINER,
     IMAGE,
+    INSTANCES,
     NETWORK,
     VOLUME,
-    Deploy,
+    Declared,
     RecordingEngine,
 )
 
 ROOT = Path(__file__).parents[2]
-INSTANCES = ("local-node0-0", "local-node0-1")
 MODELS = f"models-{recipe_hash('model')}"
-
-
-@pytest.fixture
-def declared(deploy: Deploy, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RecordingEngine]:
-    """Run ``__main__.py`` with the dev stack's settings, changed by path, on two CPUs."""
-
-    def run(
-        *,
-        serving: frozenset[str] = frozenset(),
-        faults: dict[str, str] | None = None,
-        gone: bool = False,
-        **changes: Any,
-    ) -> RecordingEngine:
-        import runpy
-
-        import lifecycle.observe
-        import lifecycle.probe
-        from planner.topology import HostTopology
-
-        settings = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())["config"]
-        settings = settings["ovms-numa:settings"]
-        for path, value in changes.items():
-            section, key = path.split("__")
-            settings.setdefault(section, {})[key.replace("_", "-")] = value
-        topology = HostTopology.from_json(
-            {
-                "nodes": [{"id": 0, "cpus": "0-1", "memory_bytes": 2**34, "distances": [10]}],
-                "cores": ["0", "1"],
-                "packages": [0, 0],
-                "online": "0-1",
-            }
-        )
-        monkeypatch.setattr(lifecycle.probe, "probe_topology", lambda: topology)
-        roles = ("balancer", "configuration", "instances", "published", *INSTANCES, MODELS)
-        observation = Observation(
-            incarnations={} if gone else dict.fromkeys(roles, "0a1b2c3d"),
-            serving=serving,
-            faults=faults or {},
-        )
-        monkeypatch.setattr(lifecycle.observe, "observe", lambda *_: observation)
-        pulumi.runtime.set_all_config({"ovms-numa:settings": json.dumps(settings)}, [])
-        return deploy(lambda: runpy.run_path(str(ROOT / "__main__.py")))
-
-    return run
-
-
-Declared = Callable[..., RecordingEngine]
 
 
 def test_each_instance_runs_only_on_the_cpus_it_was_placed_on(declared: Declared) -> None:

@@ -44,6 +44,7 @@ class Change:
         given: settings that differ from the stack's before and after the change alike.
         after: the setting whose change in this table is made first.
         up: whether an update with it is run too.
+        refused: whether the program refuses it, while the stack runs.
     """
 
     setting: str
@@ -51,15 +52,17 @@ class Change:
     given: Mapping[str, Any] = field(default_factory=dict)
     after: str = ""
     up: bool = False
+    refused: bool = False
 
 
 def _changes() -> Iterator[Change]:
     host, placement, server = "hosts.NAME", "placement", "server"
     models, balancer, rollout = "models", "balancer", "rollout"
-    yield Change(setting=host, to="other")
+    yield Change(setting=host, to="other", refused=True)
     yield Change(setting=f"{host}.docker", to="unix:///run/docker.sock")
-    yield Change(setting=f"{host}.topology", to="hosts/dual-socket.json")
+    yield Change(setting=f"{host}.topology", to="hosts/dual-socket.json", refused=True)
     yield Change(setting=f"{host}.subnet", to="172.30.114.0/25", up=True)
+    yield Change(setting=f"{host}.address", to="10.0.0.7")
     yield Change(setting=f"{placement}.instances-per-node", to=3)
     yield Change(setting=f"{placement}.cores-per-instance", to=2)
     # Instances that float claim no CPUs: else other stacks of this machine would be in the way.
@@ -86,6 +89,7 @@ def _changes() -> Iterator[Change]:
         for key, value in _SINGLE.items()
     )
     yield Change(setting=f"{balancer}.image", to="nginx:1.30")
+    yield Change(setting=f"{balancer}.host", to="local")
     yield Change(setting=f"{balancer}.address", to="127.0.0.2")
     yield Change(setting=f"{balancer}.port", to=18093, up=True)
     yield Change(setting=f"{balancer}.cpus", to="0")
@@ -220,6 +224,15 @@ class Changing:
         assert touched == effects(shown)
         return touched
 
+    def _refusal(self, change: Change) -> str:
+        """Return the sentences with which *change* is refused."""
+        run = preview_of(self.stack, changed(self.stack.settings, {change.setting: change.to}))
+        assert run.status != 0, run.output
+        said = (line.strip() for line in run.output.splitlines())
+        return " ".join(
+            line.removeprefix("error: ") for line in said if " gets the address " in line
+        )
+
     def _preview(self, settings: dict[str, Any]) -> tuple[Touch, ...]:
         run = preview_of(self.stack, settings)
         assert run.status == 0, run.output
@@ -227,13 +240,17 @@ class Changing:
 
     def line(self, change: Change) -> str:
         """Preview *change*, and return its line of the table."""
-        touches = self.show(change)
         before = value_at(changed(self.stack.settings, change.given), change.setting)
+        if change.refused:
+            does, touched = f"is refused: {self._refusal(change)}", "none"
+        else:
+            touches = self.show(change)
+            does, touched = tell(touches), resources(effects(touches))
         cells = (
             f"`{change.setting}`",
             f"`{_plain(before)}` → `{_plain(change.to)}`",
-            tell(touches),
-            resources(effects(touches)),
+            does,
+            touched,
             "`preview`, `up`" if change.up else "`preview`",
         )
         self.lines[change.setting] = f"| {' | '.join(cells)} |"

@@ -35,6 +35,7 @@ def test_each_numa_node_gets_one_instance_on_all_its_cores() -> None:
         threads=4,
         port=8001,
         address="172.30.80.17",
+        published=None,
         weight=4,
     )
     assert cpus_of(made) == {"box-node0-0": "0-3", "box-node1-0": "4-7"}

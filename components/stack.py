@@ -1,0 +1,144 @@
+"""A whole stack: images, models, balancer and instances on all its hosts."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_command as command
+import pulumi_docker as docker
+
+from components.arguments import Arguments
+from components.balancer import Balancer
+from components.container import action
+from components.fleet import Fleet
+from components.image import Image
+from components.model_store import ModelStore
+from components.network import network
+from planner.placement import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """
+    In which order instances are touched.
+
+    Attributes:
+        order: all of them; earlier ones are replaced first.
+        waits_for: for an instance the one that must be active before it is touched.
+    """
+
+    order: tuple[str, ...]
+    waits_for: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Host:
+    """What instances need of their host, once it is declared."""
+
+    told: Arguments
+    provider: docker.Provider
+    images: dict[str, Image]
+    models: list[pulumi.Resource]
+    models_source: dict[str, pulumi.Input[str]]
+
+    @property
+    def server(self) -> Image:
+        return self.images.get("server") or self.images["devserver"]
+
+
+def declare_stack(
+    hosts: Mapping[str, Arguments], plan: Plan, rollout: Rollout, hashes: Mapping[str, str]
+) -> tuple[Balancer, Fleet]:
+    """
+    Declare all of a stack.
+
+    Args:
+        hosts: what the components are told on each host, by its name.
+        plan: where the instances go.
+        rollout: in which order they are touched.
+        hashes: content hash of each recipe in `images/`.
+
+    Returns:
+        The balancer, and the instances behind it.
+    """
+    state_id = command.local.Command(
+        "state-id", **action("identity"), opts=pulumi.ResourceOptions(ignore_changes=["create"])
+    )
+    declared = {
+        name: _declare_host(dataclasses.replace(told, state_id=state_id.stdout), hashes)
+        for name, told in hosts.items()
+    }
+    front = next(host for host in declared.values() if host.told.has_balancer)
+    balancer = Balancer(
+        "balancer",
+        front.told.balancer(front.images["nginx"].reference),
+        pulumi.ResourceOptions(provider=front.provider, depends_on=[front.images["nginx"]]),
+    )
+    return balancer, _declare_fleet(declared, plan, rollout, balancer)
+
+
+def _declare_host(told: Arguments, hashes: Mapping[str, str]) -> _Host:
+    provider = docker.Provider(f"docker-{told.host_name}", host=told.host.docker)
+
+    def after(*resources: pulumi.Resource) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(provider=provider, depends_on=list(resources))
+
+    images: dict[str, Image] = {}
+    for role, args in told.images(hashes).items():
+        base = [images["base"]] if "base" in args else []
+        images[role] = Image(told.resource(role), args, after(*base))
+    models: list[pulumi.Resource] = []
+    source: dict[str, pulumi.Input[str]] = {"host_path": told.settings.models.directory}
+    if told.settings.models.directory == "prepared":
+        converter = images["devserver"]
+        store = ModelStore(
+            told.resource("models"),
+            told.model_store(converter.reference, hashes["model"]),
+            after(converter),
+        )
+        models, source = [store], {"volume_name": store.volume}
+    return _Host(told=told, provider=provider, images=images, models=models, models_source=source)
+
+
+def _declare_fleet(
+    hosts: Mapping[str, _Host], plan: Plan, rollout: Rollout, balancer: Balancer
+) -> Fleet:
+    networks = {
+        name: balancer.network if host.told.has_balancer else _network(host)
+        for name, host in hosts.items()
+    }
+    placements = {placement.name: placement for placement in plan.placements}
+    on = {name: hosts[placements[name].host] for name in rollout.order}
+    return Fleet(
+        "fleet",
+        {
+            "instances": {
+                name: host.told.instance(
+                    placements[name],
+                    host.server.reference,
+                    host.models_source,
+                    networks[placements[name].host],
+                    balancer,
+                )
+                for name, host in on.items()
+            },
+            "waits_for": dict(rollout.waits_for),
+            "providers": {name: host.provider for name, host in on.items()},
+            "after": {name: [host.server, *host.models, balancer] for name, host in on.items()},
+        },
+    )
+
+
+def _network(host: _Host) -> pulumi.Output[str]:
+    """Declare the network of instances whose ports are published for a balancer elsewhere."""
+    told = host.told
+    return network(
+        told.resource("instances"),
+        f"{told.prefix}-instances",
+        "instances",
+        told.owned(),
+        told.seen,
+        pulumi.ResourceOptions(provider=host.provider),
+        subnet=str(told.host.subnet),
+    ).name

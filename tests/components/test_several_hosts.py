@@ -1,0 +1,97 @@
+"""One stack on this machine and on one that is not looked at."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.components.conftest import (
+    COMMAND,
+    CONTAINER,
+    IMAGE,
+    INSTANCES,
+    NETWORK,
+    Declared,
+    RecordingEngine,
+)
+
+FAR: dict[str, Any] = {
+    "docker": "ssh://ops@far",
+    "topology": "hosts/dual-socket.json",
+    "address": "10.0.0.7",
+}
+PLACEMENT = {"placement__cpu_sharing": "allowed", "placement__cores_per_instance": 1}
+
+
+@pytest.fixture
+def both(declared: Declared, monkeypatch: pytest.MonkeyPatch) -> RecordingEngine:
+    import pulumi
+
+    monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: True)
+    return declared(
+        others={"far": FAR},
+        serving=frozenset(INSTANCES),
+        balancer__host="local",
+        **PLACEMENT,
+    )
+
+
+def spec(engine: RecordingEngine, name: str) -> dict[str, Any]:
+    spec: dict[str, Any] = json.loads(engine.inputs(COMMAND, name)["stdin"])
+    return spec
+
+
+def test_an_instance_of_another_host_publishes_its_port_on_that_host_s_address(
+    both: RecordingEngine,
+) -> None:
+    assert both.inputs(CONTAINER, "far-node1-0")["ports"] == [
+        {"internal": 8001, "external": 8001, "ip": "10.0.0.7"}
+    ]
+    assert "ports" not in both.inputs(CONTAINER, INSTANCES[0])
+
+
+def test_its_actions_are_told_both_engines_and_the_address_for_the_balancer(
+    both: RecordingEngine,
+) -> None:
+    told = spec(both, "far-node1-0-activation")
+
+    assert (told["docker"], told["balancer"]["docker"]) == (
+        "ssh://ops@far",
+        "unix:///var/run/docker.sock",
+    )
+    assert (told["address"], told["published"]) == ("172.30.80.17", "10.0.0.7")
+    assert "docker" not in spec(both, f"{INSTANCES[0]}-activation")["balancer"]
+
+
+def test_every_host_has_images_and_a_network_of_its_own_made_by_its_own_engine(
+    both: RecordingEngine,
+) -> None:
+    images = [name.rpartition("-")[0] for name in both.names(IMAGE)]
+    assert sorted(images) == ["base", "devserver", "far-base", "far-devserver", "nginx"]
+    assert both.names(NETWORK) == ["far-instances", "balancer-instances", "balancer-published"]
+    for token, name in both.requests:
+        if token in (CONTAINER, IMAGE, NETWORK):
+            on = "far" if name.startswith("far-") else "local"
+            assert f"docker-{on}::" in both.request(token, name).provider, name
+    waits = both.depends_on(CONTAINER, "far-node0-0")
+    assert any(name.startswith("far-devserver-") for name in waits)
+    assert any(name.startswith("far-models-") for name in waits)
+    assert not any(name.startswith(("devserver-", "models-")) for name in waits)
+
+
+def test_the_host_that_nobody_looked_at_comes_last_in_one_rolling_order(
+    both: RecordingEngine,
+) -> None:
+    assert f"{INSTANCES[1]}-activation" in both.depends_on(CONTAINER, "far-node0-0")
+    assert list(both.request(CONTAINER, "far-node0-0").ignoreChanges) == ["labels"]
+    assert list(both.request(CONTAINER, INSTANCES[0]).ignoreChanges) == []
+
+
+def test_a_second_host_changes_nothing_on_the_first(
+    declared: Declared, both: RecordingEngine
+) -> None:
+    alone = declared(serving=frozenset(INSTANCES), **PLACEMENT)
+
+    assert set(alone.requests) < set(both.requests)
+    for token, name in alone.requests:
+        assert alone.inputs(token, name) == both.inputs(token, name)

@@ -9,9 +9,12 @@ TYPED := planner lifecycle components images engine bench tests __main__.py
 
 # LINES=NUMBER on the command line; shells keep the height of the terminal under that name.
 LOG_LINES = $(if $(filter command,$(origin LINES)),$(LINES),20)
+# On the command line too: csh keeps this machine's name in HOST, WSL keeps it in NAME.
+CAPTURED = $(if $(filter command,$(origin NAME)),$(NAME))
+CAPTURED_HOST = $(if $(filter command,$(origin HOST)),$(HOST))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down preview status logs cordon uncordon plan pin schema changes bench-preview recover env check test go-test fmt setup setup-dev engine docker
+.PHONY: help up down preview status logs cordon uncordon capture plan pin schema changes bench-preview recover env check test go-test fmt setup setup-dev engine docker
 
 help: ## Print the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/; s/\$$\$$/$$/' | column -t -s '|'
@@ -45,6 +48,9 @@ cordon: venv/.runtime ## Close INSTANCE=NAME for requests and keep it closed; FO
 
 uncordon: venv/.runtime ## Let the cordoned INSTANCE=NAME serve again.
 	@$(VENV)/python -m lifecycle uncordon Pulumi.$(STACK).yaml --instance '$(INSTANCE)'
+
+capture: venv/.runtime ## Write hosts/NAME.json: the topology of HOST=ssh://USER@HOST, or of this machine.
+	@$(VENV)/python -m lifecycle capture '$(CAPTURED)' --host '$(CAPTURED_HOST)' --known-hosts '$(KNOWN_HOSTS)'
 
 plan: venv/.runtime ## Print the placement table; needs neither Pulumi nor Docker.
 	@$(VENV)/python -m planner Pulumi.$(STACK).yaml

@@ -3,7 +3,8 @@
 
 The actions that change a host (activate, drain, push, prepare) read a JSON spec from standard
 input and print one JSON object. Progress goes to standard error, results to standard output.
-The operator's commands (status, logs, cordon, uncordon) take a stack file and print text.
+The operator's commands (status, logs, cordon, uncordon, capture) print text; all but capture take
+a stack file.
 Exit status: 0 done, 1 the action failed, or `status` saw something wrong.
 """
 
@@ -59,7 +60,11 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("activate", "drain", "push", "prepare", "identity"):
         actions.add_parser(name)
     probe = actions.add_parser("probe", help="print the topology of a host as JSON")
-    probe.add_argument("--sysroot", type=Path, default=Path("/"), help="a captured tree")
+    probe.add_argument(
+        "--sysroot",
+        type=Path,
+        help="a captured tree; what it does not say is null, and named on standard error",
+    )
     ask = actions.add_parser("ask", help="print a curl line and the answer of a served stack")
     ask.add_argument("endpoint")
     ask.add_argument("question")
@@ -70,9 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(arguments: argparse.Namespace) -> object:
     # Each action imports what it needs: a probe at program start should not pay for the rest.
     if arguments.action == "probe":
-        from lifecycle.probe import probe_topology
-
-        return {"topology": probe_topology(arguments.sysroot).to_json()}
+        return _probe(arguments.sysroot)
     if arguments.action == "identity":
         return uuid.uuid4().hex
     if arguments.action == "ask":
@@ -80,6 +83,17 @@ def _run(arguments: argparse.Namespace) -> object:
     if arguments.action in commands.NAMES:
         return commands.run(arguments)
     return _act(arguments.action, sys.stdin.read())
+
+
+def _probe(sysroot: Path | None) -> dict[str, object]:
+    from lifecycle.probe import describe_tree, probe_topology
+
+    if sysroot is None:
+        return probe_topology().to_json()
+    form, unsaid = describe_tree(sysroot)
+    for sentence in unsaid:
+        print(sentence, file=sys.stderr)
+    return form
 
 
 def _ask(endpoint: str, question: str) -> str:

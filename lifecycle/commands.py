@@ -1,4 +1,4 @@
-"""The operator's commands on a running stack: status, logs, cordon, uncordon."""
+"""The operator's commands: status, logs, cordon, uncordon on a stack; capture of a host."""
 
 import argparse
 from pathlib import Path
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
-NAMES = ("status", "logs", "cordon", "uncordon")
+_OF_A_STACK = ("status", "logs", "cordon", "uncordon")
+NAMES = (*_OF_A_STACK, "capture")
 
 
 class Answer(NamedTuple):
@@ -25,7 +26,7 @@ def add_parsers(actions: "_SubParsersAction[argparse.ArgumentParser]") -> None:
         "cordon": "close an instance for requests and keep it closed",
         "uncordon": "let a cordoned instance serve again",
     }
-    parsers = {name: actions.add_parser(name, help=words[name]) for name in NAMES}
+    parsers = {name: actions.add_parser(name, help=words[name]) for name in _OF_A_STACK}
     for parser in parsers.values():
         parser.add_argument("stack_file", type=Path, help="such as Pulumi.dev.yaml")
     for name in ("logs", "cordon", "uncordon"):
@@ -36,6 +37,14 @@ def add_parsers(actions: "_SubParsersAction[argparse.ArgumentParser]") -> None:
     parsers["cordon"].add_argument(
         "--force", action="store_true", help="also the last one that is open"
     )
+    capture = actions.add_parser("capture", help="write a host's topology into hosts/NAME.json")
+    capture.add_argument("name", help="of the file, without .json")
+    capture.add_argument("--host", default="", help="ssh://USER@HOST[:PORT]; default: this machine")
+    capture.add_argument(
+        "--known-hosts",
+        default="",
+        help="the only file whose host keys are trusted; default: those of your OpenSSH client",
+    )
 
 
 def run(arguments: argparse.Namespace) -> Answer:
@@ -43,9 +52,14 @@ def run(arguments: argparse.Namespace) -> Answer:
     Run the command in *arguments*.
 
     Raises:
-        PlanError: the stack file cannot be read, or has faults.
+        PlanError: the stack file or an argument has faults, or the topology cannot be told.
         LifecycleError: the command could not be done.
     """
+    if arguments.action == "capture":
+        from lifecycle.capture import capture
+
+        known_hosts = arguments.known_hosts
+        return Answer(capture(arguments.name, url=arguments.host, known_hosts=known_hosts))
     from lifecycle.stack_file import read_stack_file
 
     stack = read_stack_file(arguments.stack_file)

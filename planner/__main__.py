@@ -83,7 +83,7 @@ def _host_topology(host: HostSettings, directory: Path) -> HostTopology:
 
 
 def _read_topology(path: Path) -> HostTopology:
-    """Read a captured topology: what ``python -m lifecycle probe`` prints, or its inner part."""
+    """Read a captured topology: what ``make capture`` writes, or ``lifecycle probe`` prints."""
     try:
         document = json.loads(path.read_text())
     except OSError as error:

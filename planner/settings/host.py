@@ -12,12 +12,12 @@ from planner.settings.base import Address, FromList, LinuxList, Section, Subnet,
 
 # RFC 1123 label; short, because it begins the name of every container.
 _HOST_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,18}[a-z0-9])?")
-_TOPOLOGY_FILE = re.compile(r"hosts/[A-Za-z0-9][A-Za-z0-9._-]*\.json")
+TOPOLOGY_FILE = re.compile(r"hosts/[A-Za-z0-9][A-Za-z0-9._-]*\.json")
 _SOCKET = re.compile(r"unix:///[^\s]+")
 # The user's name as useradd(8) takes it, with the dots and capitals of directory services.
-_SSH = re.compile(
-    r"ssh://[A-Za-z_][A-Za-z0-9._-]*@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
-    r"(?::(?P<port>[0-9]+))?"
+SSH_URL = re.compile(
+    r"ssh://(?P<user>[A-Za-z_][A-Za-z0-9._-]*)"
+    r"@(?P<name>[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)(?::(?P<port>[0-9]+))?"
 )
 _HIGHEST_PORT = 65535
 
@@ -38,7 +38,9 @@ def _docker(value: str) -> str:
     if _SOCKET.fullmatch(value):
         return value
     if value.startswith("ssh://"):
-        return _ssh(value)
+        if wrong := ssh_fault(value):
+            raise fault(wrong)
+        return value
     if value.startswith(("tcp://", "http://", "https://", "npipe://")):
         raise fault(
             f"{value!r} is a Docker engine on the network, where whoever reaches it is root; "
@@ -50,11 +52,17 @@ def _docker(value: str) -> str:
     )
 
 
-def _ssh(value: str) -> str:
-    """Check the URL of an engine behind SSH; what it may not have is said by name."""
-    match = _SSH.fullmatch(value)
+def ssh_fault(value: str) -> str | None:
+    """
+    Say what keeps *value* from being the URL of a host behind SSH.
+
+    Returns:
+        A sentence that begins with *value*, without a password that it holds, and ends with what
+        to write; None where it is such a URL.
+    """
+    match = SSH_URL.fullmatch(value)
     if match and 0 < int(match["port"] or 22) <= _HIGHEST_PORT:
-        return value
+        return None
     user, _, host = value.removeprefix("ssh://").rpartition("@")
     if match:
         why = f"has port {match['port']}, and ports are 1 to {_HIGHEST_PORT}"
@@ -70,11 +78,11 @@ def _ssh(value: str) -> str:
         why = "has a path, and SSH leads to the engine's own socket"
     else:
         why = "is not a user and a host"
-    raise fault(f"{value!r} {why}; write ssh://USER@HOST or ssh://USER@HOST:PORT")
+    return f"{value!r} {why}; write ssh://USER@HOST or ssh://USER@HOST:PORT"
 
 
 def _topology(value: str) -> str:
-    if value == "probe" or _TOPOLOGY_FILE.fullmatch(value):
+    if value == "probe" or TOPOLOGY_FILE.fullmatch(value):
         return value
     raise fault(
         f"{value!r} says not where the topology comes from; write probe to read it from the host, "
@@ -110,8 +118,8 @@ class HostSettings(Section):
             yield (
                 "topology",
                 f"probe reads the machine that plans, and docker is {self.docker!r}; run "
-                "`python -m lifecycle probe` there, keep what it prints as hosts/NAME.json, and "
-                "write that name",
+                f"`make capture NAME=… HOST={self.docker}`, and write the hosts/NAME.json that it "
+                "makes",
             )
 
 

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from planner.cpuset import CpuSet
 from planner.errors import CpuListError, TopologyError
@@ -26,6 +28,7 @@ SYSFS_PATTERNS = (
 # MemTotal differs by some pages from boot to boot; a recorded plan must not.
 _MEMORY_STEP_BYTES = 64 * 1024 * 1024
 
+_NODES = "sys/devices/system/node"
 _NODE_PATH = re.compile(r"sys/devices/system/node/node(\d+)/.+")
 _CPU_PATH = re.compile(r"sys/devices/system/cpu/cpu(\d+)/topology/.+")
 _MEM_TOTAL = re.compile(r"^Node\s+\d+\s+MemTotal:\s+(\d+)\s+kB\s*$", re.MULTILINE)
@@ -48,30 +51,91 @@ def parse_sysfs(files: Mapping[str, str]) -> HostTopology:
         TopologyError: names everything that is missing or contradictory. Nothing is guessed.
     """
     reader = _Reader(files)
-    online = reader.online_cpus()
-    nodes = reader.nodes(online)
-    cores = reader.cores(online)
-    with_memory = CpuSet.of(node.id for node in nodes if node.memory_bytes)
-    allowed_cpus = reader.optional_list("allowed/cpus", online) & online
-    allowed_nodes = reader.optional_list("allowed/mems", with_memory) & with_memory
+    parts = reader.parts()
+    if reader.faults or reader.unsaid:
+        raise TopologyError(*reader.faults, *reader.unsaid)
+    return _topology(parts)
+
+
+def describe_sysfs(files: Mapping[str, str]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """
+    Tell what a captured tree says, even where it does not say all that a plan needs.
+
+    Tools that capture a tree for a purpose of their own leave out files that every kernel shows.
+
+    Args:
+        files: as for `parse_sysfs`.
+
+    Returns:
+        The form of `HostTopology.to_json`, with None for each memory size, row of distances and
+        list of memory nodes, and -1 for each socket, that the tree does not say; and a sentence
+        for each file that is missing.
+
+    Raises:
+        TopologyError: CPUs, NUMA nodes or cores are not said, or the files contradict each other.
+    """
+    reader = _Reader(files)
+    parts = reader.parts()
     if reader.faults:
-        raise TopologyError(*reader.faults)
+        raise TopologyError(*reader.faults, *reader.unsaid)
+    unmeasured = (0,) * len(parts.nodes)
+    nodes = tuple(replace(node, distances=node.distances or unmeasured) for node in parts.nodes)
+    form = _topology(parts._replace(nodes=nodes)).to_json()
+    for node in form["nodes"]:
+        base = f"{_NODES}/node{node['id']}"
+        if f"{base}/meminfo" not in files:
+            node["memory_bytes"] = form["allowed_memory_nodes"] = None
+        if f"{base}/distance" not in files:
+            node["distances"] = None
+    return form, tuple(reader.unsaid)
+
+
+class _Parts(NamedTuple):
+    nodes: tuple[NumaNode, ...]
+    cores: tuple[Core, ...]
+    online: CpuSet
+    allowed_cpus: CpuSet
+    allowed_memory_nodes: CpuSet
+
+
+def _topology(parts: _Parts) -> HostTopology:
     return HostTopology(
-        nodes=nodes,
-        cores=cores,
-        online=online,
-        allowed_cpus=allowed_cpus,
-        allowed_memory_nodes=allowed_nodes,
+        nodes=parts.nodes,
+        cores=parts.cores,
+        online=parts.online,
+        allowed_cpus=parts.allowed_cpus,
+        allowed_memory_nodes=parts.allowed_memory_nodes,
     )
 
 
 class _Reader:
-    """Reads the files and collects what is missing or cannot be read."""
+    """
+    Reads the files and collects what is missing or cannot be read.
+
+    Attributes:
+        faults: what keeps the CPUs, nodes and cores from being known.
+        unsaid: what the files do not say of them.
+    """
 
     def __init__(self, files: Mapping[str, str]) -> None:
         # Some tools that capture a host's sysfs end the files with a NUL.
         self._files = {path: text.rstrip("\0") for path, text in files.items()}
         self.faults: list[str] = []
+        self.unsaid: list[str] = []
+
+    def parts(self) -> _Parts:
+        """Read everything."""
+        online = self.online_cpus()
+        nodes = self.nodes(online)
+        cores = self.cores(online)
+        with_memory = CpuSet.of(node.id for node in nodes if node.memory_bytes)
+        return _Parts(
+            nodes=nodes,
+            cores=cores,
+            online=online,
+            allowed_cpus=self.optional_list("allowed/cpus", online) & online,
+            allowed_memory_nodes=self.optional_list("allowed/mems", with_memory) & with_memory,
+        )
 
     def online_cpus(self) -> CpuSet:
         """Read the CPUs that run; without the list, those with a topology and no ``online`` 0."""
@@ -84,14 +148,14 @@ class _Reader:
             if self._files.get(f"sys/devices/system/cpu/cpu{cpu}/online", "1").strip() == "0"
         }
         if not known - offline:
-            self._missing("sys/devices/system/cpu/online", "which CPUs run")
+            self.faults.append(_missing("sys/devices/system/cpu/online", "which CPUs run"))
         return CpuSet.of(known - offline)
 
     def nodes(self, online: CpuSet) -> tuple[NumaNode, ...]:
         """Read every node that has a directory, and check them against the list of nodes."""
         ids = {int(match[1]) for path in self._files if (match := _NODE_PATH.fullmatch(path))}
         if not ids:
-            self._missing("sys/devices/system/node/node*", "which NUMA nodes there are")
+            self.faults.append(_missing(f"{_NODES}/node*", "which NUMA nodes there are"))
         listed = self.optional_list("sys/devices/system/node/online", CpuSet.of(ids))
         if listed and listed != CpuSet.of(ids):
             self.faults.append(
@@ -119,7 +183,7 @@ class _Reader:
         return self._parsed(path, CpuSet.parse) if path in self._files else default
 
     def _node(self, node: int, online: CpuSet) -> NumaNode:
-        base = f"sys/devices/system/node/node{node}"
+        base = f"{_NODES}/node{node}"
         cpus = self._cpus(f"{base}/cpulist", mask=f"{base}/cpumap", what="which CPUs it has")
         return NumaNode(
             id=node,
@@ -140,7 +204,7 @@ class _Reader:
         if path not in self._files and mask in self._files:
             return self._parsed(mask, CpuSet.parse_mask)
         if path not in self._files:
-            self._missing(path, what)
+            self.faults.append(_missing(path, what))
             return CpuSet()
         return self._parsed(path, CpuSet.parse)
 
@@ -163,7 +227,7 @@ class _Reader:
 
     def _numbers(self, path: str, what: str) -> tuple[int, ...]:
         if path not in self._files:
-            self._missing(path, what)
+            self.unsaid.append(_missing(path, what))
             return ()
         words = self._files[path].split()
         if not words or not all(re.fullmatch(r"-?[0-9]+", word) for word in words):
@@ -173,7 +237,7 @@ class _Reader:
 
     def _memory_bytes(self, path: str) -> int:
         if path not in self._files:
-            self._missing(path, "how much memory it has")
+            self.unsaid.append(_missing(path, "how much memory it has"))
             return 0
         match = _MEM_TOTAL.search(self._files[path])
         if match is None:
@@ -181,5 +245,6 @@ class _Reader:
             return 0
         return int(match[1]) * 1024 // _MEMORY_STEP_BYTES * _MEMORY_STEP_BYTES
 
-    def _missing(self, path: str, what: str) -> None:
-        self.faults.append(f"{path} is missing: the kernel does not say {what}")
+
+def _missing(path: str, what: str) -> str:
+    return f"{path} is missing: the kernel does not say {what}"

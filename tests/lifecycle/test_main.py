@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lifecycle.__main__ import main
+from lifecycle.probe import probe_topology
 from planner.topology import HostTopology
 from tests.lifecycle.docker_double import refusal
 from tests.lifecycle.local_server import LocalServer, serve
@@ -122,7 +123,31 @@ def test_a_probe_prints_a_topology_that_reads_back(tmp_path: Path, capsys: Captu
     assert main(["probe", "--sysroot", str(tmp_path)]) == 0
 
     printed = json.loads(capsys.readouterr().out)
-    assert HostTopology.from_json(printed["topology"]) == make_host(TWO_NODES)
+    assert HostTopology.from_json(printed) == make_host(TWO_NODES)
+
+
+def test_a_probe_of_a_tree_that_lacks_something_names_it_aside(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    for path, text in sysfs_of(TWO_NODES).items():
+        if not path.endswith("meminfo"):
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_text(text)
+
+    assert main(["probe", "--sysroot", str(tmp_path)]) == 0
+
+    out, err = capsys.readouterr()
+    assert [node["memory_bytes"] for node in json.loads(out)["nodes"]] == [None, None]
+    assert [line.split(" ")[0] for line in err.splitlines()] == [
+        "sys/devices/system/node/node0/meminfo",
+        "sys/devices/system/node/node1/meminfo",
+    ]
+
+
+def test_a_probe_of_this_machine_prints_its_topology(capsys: Captured) -> None:
+    assert main(["probe"]) == 0
+
+    assert HostTopology.from_json(json.loads(capsys.readouterr().out)) == probe_topology()
 
 
 def test_a_probe_that_finds_nothing_is_exit_status_1(tmp_path: Path, capsys: Captured) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lifecycle.probe import probe_topology, read_topology
+from lifecycle.probe import describe_tree, probe_topology, read_topology
 from planner.errors import TopologyError
 from tests.planner.worlds import TWO_NODES, TWO_NODES_SMT, make_host, sysfs_of
 
@@ -50,9 +50,14 @@ def test_this_machine_can_be_probed() -> None:
             "cpuset/docker/cpuset.effective_cpus": "2-5\n",
             "cpuset/docker/cpuset.effective_mems": "1\n",
         },
+        {
+            "cpuset/system.slice/cpuset.effective_cpus": "2-5\n",
+            "cpuset/system.slice/cpuset.effective_mems": "1\n",
+        },
         {"cpuset/cpuset.effective_cpus": "2-5\n", "cpuset/cpuset.effective_mems": "1\n"},
+        {"cpuset/docker/cpuset.cpus": "2-5\n", "cpuset/docker/cpuset.mems": "1\n"},
     ],
-    ids=["2 cgroupfs", "2 systemd", "2 root", "1 docker", "1 root"],
+    ids=["2 cgroupfs", "2 systemd", "2 root", "1 docker", "1 systemd", "1 root", "1 old"],
 )
 def test_what_docker_may_use_is_what_its_control_group_has(
     root: Path, groups: dict[str, str]
@@ -77,6 +82,50 @@ def test_the_control_group_nearest_to_the_containers_counts(root: Path) -> None:
     assert str(probe_topology(root).allowed_cpus) == "2-3"
 
 
+@pytest.mark.parametrize(
+    ("mount", "files"),
+    [
+        ("none /dev/cpuset cpuset rw 0 0", {"cpus": "2-5\n", "mems": "1\n"}),
+        (
+            "cgroup2 /dev/cpuset cgroup2 rw,nosuid 0 0",
+            {
+                "cpuset.cpus": "0-7\n",
+                "cpuset.mems": "\n",
+                "cpuset.cpus.effective": "2-5\n",
+                "cpuset.mems.effective": "1\n",
+            },
+        ),
+        (
+            "cgroup /dev/cpuset cgroup rw,nosuid,cpuset 0 0",
+            {"cpuset.cpus": "2-5\n", "cpuset.mems": "1\n"},
+        ),
+    ],
+    ids=["cpuset", "2", "1"],
+)
+def test_a_tree_that_shows_only_the_group_of_its_capturer_is_limited_by_that(
+    root: Path, mount: str, files: dict[str, str]
+) -> None:
+    write(
+        root / "proc", {"self/cpuset": "/job/3\n", "mounts": f"proc /proc proc rw 0 0\n{mount}\n"}
+    )
+    write(root / "dev/cpuset/job/3", files)
+
+    host = probe_topology(root)
+
+    assert (str(host.allowed_cpus), str(host.allowed_memory_nodes)) == ("2-5", "1")
+
+
+def test_the_group_of_the_capturer_does_not_count_where_one_of_docker_s_is_shown(
+    root: Path,
+) -> None:
+    """Containers do not run in the session of whoever looks."""
+    write(root / "proc", {"self/cpuset": "/me\n", "mounts": "none /dev/cpuset cpuset rw 0 0\n"})
+    write(root / "dev/cpuset/me", {"cpus": "0\n", "mems": "0\n"})
+    write(root / GROUPS, {"cpuset/cpuset.cpus": "0-7\n"})
+
+    assert probe_topology(root) == make_host(TWO_NODES)
+
+
 @pytest.mark.parametrize("text", [None, "\n"], ids=["no file", "empty"])
 def test_without_a_restriction_all_is_allowed(root: Path, text: str | None) -> None:
     if text is not None:
@@ -90,6 +139,33 @@ def test_a_tree_without_sysfs_is_named(tmp_path: Path) -> None:
         probe_topology(tmp_path)
 
     assert f"{tmp_path}/sys/devices/system/cpu is not there" in str(refused.value)
+
+
+def test_a_file_that_may_not_be_read_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_text(path: Path, **_: object) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+
+    with pytest.raises(TopologyError) as refused:
+        probe_topology(root)
+
+    assert str(refused.value) == (
+        f"{root}/sys/devices/system/node/online cannot be read: Permission denied. "
+        "Run this as a user who may."
+    )
+
+
+def test_a_captured_tree_is_described_as_far_as_it_goes(root: Path) -> None:
+    (root / "sys/devices/system/node/node1/meminfo").unlink()
+
+    form, unsaid = describe_tree(root)
+
+    assert [node["memory_bytes"] for node in form["nodes"]] == [1 << 30, None]
+    assert unsaid == (
+        "sys/devices/system/node/node1/meminfo is missing: "
+        "the kernel does not say how much memory it has",
+    )
 
 
 def test_what_a_tree_lacks_is_named_file_by_file(root: Path) -> None:
@@ -127,7 +203,7 @@ def test_a_captured_file_that_cannot_be_read_is_named(tmp_path: Path, text: str 
     message = str(refused.value)
     assert message.startswith(f"{path} cannot be read (")
     assert message.endswith(
-        "capture the host's topology into it, or set the host's topology to probe"
+        "make it with `make capture NAME=box`, or set the host's topology to probe"
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 
 from planner.errors import TopologyError
-from planner.topology import SYSFS_PATTERNS, parse_sysfs
+from planner.topology import SYSFS_PATTERNS, describe_sysfs, parse_sysfs
 from tests.planner.worlds import TWO_NODES, TWO_NODES_SMT, make_host, node_maps, sysfs_of
 
 NODE = "sys/devices/system/node"
@@ -175,3 +175,57 @@ def test_an_unknown_socket_is_the_kernel_s_minus_one() -> None:
     files = sysfs_of({0: ["0"]}) | {f"{CPU}/cpu0/topology/physical_package_id": "-1\n"}
 
     assert parse_sysfs(files).cores[0].package == -1
+
+
+def test_a_whole_tree_is_described_in_the_form_of_its_topology() -> None:
+    files = sysfs_of(TWO_NODES_SMT)
+
+    assert describe_sysfs(files) == (parse_sysfs(files).to_json(), ())
+
+
+def test_what_a_captured_tree_does_not_say_is_null_and_named() -> None:
+    """Tools that show CPUs only keep neither sizes nor distances."""
+    files = sysfs_of(TWO_NODES)
+    for path in (f"{NODE}/node1/meminfo", f"{NODE}/node0/distance", f"{NODE}/node1/distance"):
+        del files[path]
+    del files[f"{CPU}/cpu5/topology/physical_package_id"]
+
+    form, unsaid = describe_sysfs(files)
+
+    whole = make_host(TWO_NODES).to_json()
+    assert form == {
+        **whole,
+        "nodes": [
+            {"id": 0, "cpus": "0-3", "memory_bytes": 1 << 30, "distances": None},
+            {"id": 1, "cpus": "4-7", "memory_bytes": None, "distances": None},
+        ],
+        "packages": [0, 0, 0, 0, 1, -1, 1, 1],
+        "allowed_memory_nodes": None,
+    }
+    assert [sentence.split(" ")[0] for sentence in unsaid] == [
+        f"{NODE}/node0/distance",
+        f"{NODE}/node1/meminfo",
+        f"{NODE}/node1/distance",
+        f"{CPU}/cpu5/topology/physical_package_id",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "fault"),
+    [
+        ({f"{CPU}/cpu0/topology/thread_siblings_list": None}, "which CPUs share its core"),
+        ({f"{NODE}/node0/cpulist": None}, "which CPUs it has"),
+        ({f"{NODE}/node0/cpulist": "0-2\n"}, "CPUs 3 are online but in no NUMA node"),
+    ],
+    ids=["no siblings", "no CPUs", "a CPU without a node"],
+)
+def test_a_tree_without_cpus_nodes_or_cores_is_not_described(
+    changed: dict[str, str | None], fault: str
+) -> None:
+    files = sysfs_of(TWO_NODES) | {path: text for path, text in changed.items() if text}
+    files = {path: text for path, text in files.items() if changed.get(path, "") is not None}
+
+    with pytest.raises(TopologyError) as refused:
+        describe_sysfs(files)
+
+    assert fault in str(refused.value)

@@ -35,7 +35,8 @@ down: venv/.runtime engine ## Remove everything of the stack from its host.
 	@$(PULUMI) destroy --stack $(STACK) --yes --skip-preview
 
 recover: setup ## Take away what a killed run left (lock, pending operations, strays); then `make up`.
-	@eval "$$(python3 -m engine env)" && $(VENV)/python -m lifecycle.recover --stack $(STACK)
+	@lines="$$(python3 -m engine env)" && eval "$$lines" && \
+	  $(VENV)/python -m lifecycle.recover --stack $(STACK)
 
 status: venv/.runtime ## Show what runs where, proven, and what is wrong; fails where something is.
 	@$(VENV)/python -m lifecycle status Pulumi.$(STACK).yaml

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pulumi
 
-from components import Rollout, declare_stack
+from components import declare_stack
 from components.arguments import Arguments, stack_labels
 from components.seen import Seen
 from images.recipes import recipe_hash
@@ -22,7 +22,7 @@ from planner.document import plan_document
 from planner.errors import PlanError
 from planner.placement import Plan
 from planner.placement import plan as plan_placements
-from planner.rollout import rolling_order, waits_for
+from planner.rollout import plan_rollout
 from planner.settings import parse_settings
 from planner.table import render_table
 
@@ -56,7 +56,8 @@ async def main() -> dict[str, object]:
         raise pulumi.RunError(str(error)) from None
     pulumi.log.info(f"The plan of {stack}:\n{render_table(plan, settings)}")
     hosts = {name: replace(told, seen=as_seen(seen.get(name))) for name, told in hosts.items()}
-    rollout = plan_rollout(plan, seen, settings.rollout.max_unavailable)
+    serving = {name: observation.serving for name, observation in seen.items()}
+    rollout = plan_rollout(plan, serving, settings.rollout.max_unavailable)
     balancer, fleet = declare_stack(hosts, plan, rollout, hashes)
     # Lets the registrations begin. The SDK waits for those that have, and only then for their
     # outputs, of which it looks at all whenever one is there: 58 s and 10 s with 128 instances.
@@ -113,14 +114,6 @@ def as_seen(observation: Observation | None) -> Seen:
         drift={name: f"{fault} (seen {now})" for name, fault in observation.faults.items()},
         missing_images={image: uuid.uuid4().hex[:8] for image in observation.missing_images},
     )
-
-
-def plan_rollout(plan: Plan, seen: Mapping[str, Observation], max_unavailable: int) -> Rollout:
-    """Order the instances; those of hosts that were not looked at may be serving, and are last."""
-    serving = frozenset(name for one in seen.values() for name in one.serving)
-    unseen = frozenset(one.name for one in plan.placements if one.host not in seen)
-    order = rolling_order((one.name for one in plan.placements), serving, unseen)
-    return Rollout(order=order, waits_for=waits_for(order, serving | unseen, max_unavailable))
 
 
 pulumi.run(main)

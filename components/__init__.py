@@ -5,7 +5,7 @@ from components.fleet import Fleet, FleetArgs
 from components.image import Image, ImageArgs
 from components.model_server import InstanceArgs, ModelServer
 from components.model_store import ModelStore, ModelStoreArgs
-from components.stack import Rollout, declare_stack
+from components.stack import declare_stack
 
 __all__ = [
     "Balancer",
@@ -18,6 +18,5 @@ __all__ = [
     "ModelServer",
     "ModelStore",
     "ModelStoreArgs",
-    "Rollout",
     "declare_stack",
 ]

@@ -16,20 +16,7 @@ from components.image import Image
 from components.model_store import ModelStore
 from components.network import network
 from planner.placement import Plan
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rollout:
-    """
-    In which order instances are touched.
-
-    Attributes:
-        order: all of them; earlier ones are replaced first.
-        waits_for: for an instance the one that must be active before it is touched.
-    """
-
-    order: tuple[str, ...]
-    waits_for: Mapping[str, str]
+from planner.rollout import Rollout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

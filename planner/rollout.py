@@ -1,6 +1,41 @@
 """In which order instances are replaced, and which waits for which."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from planner.plan import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """
+    In which order the instances of a stack are touched.
+
+    Attributes:
+        order: all of them; earlier ones are replaced first.
+        waits_for: for an instance the one that must be active before it is touched.
+    """
+
+    order: tuple[str, ...]
+    waits_for: Mapping[str, str]
+
+
+def plan_rollout(
+    plan: Plan, serving: Mapping[str, frozenset[str]], max_unavailable: int
+) -> Rollout:
+    """
+    Order the instances of *plan* over all hosts.
+
+    Args:
+        plan: of the stack.
+        serving: the instances that serve now, by their host; those of a host that is left out,
+            because it was not looked at, may be serving.
+        max_unavailable: how many may be out of service together, >= 1.
+    """
+    unseen = frozenset(one.name for one in plan.placements if one.host not in serving)
+    seen = frozenset(name for names in serving.values() for name in names)
+    order = rolling_order((one.name for one in plan.placements), seen, unseen)
+    return Rollout(order=order, waits_for=waits_for(order, seen | unseen, max_unavailable))
 
 
 def rolling_order(

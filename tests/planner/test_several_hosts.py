@@ -7,7 +7,7 @@ from planner.cpuset import CpuSet
 from planner.document import plan_document
 from planner.errors import PlacementError
 from planner.placement import Plan, plan
-from planner.rollout import rolling_order
+from planner.rollout import plan_rollout
 from planner.settings import Settings, parse_settings
 from planner.table import render_table
 from tests.planner.worlds import ONE_NODE, TWO_NODES, make_host
@@ -109,7 +109,21 @@ def test_an_address_that_an_instance_of_another_name_still_has_is_refused() -> N
     )
 
 
-def test_instances_that_nobody_looked_at_are_updated_last() -> None:
-    order = rolling_order(["a", "b", "c", "d"], frozenset("bd"), frozenset("a"))
+def test_instances_of_a_host_that_nobody_looked_at_are_updated_last() -> None:
+    _, made = two_hosts()
 
-    assert order == ("c", "b", "d", "a")
+    rollout = plan_rollout(made, {"near": frozenset({"near-node0-0"})}, 1)
+
+    assert rollout.order == ("near-node1-0", "near-node0-0", "far-node0-0")
+    assert rollout.waits_for == {
+        "near-node0-0": "near-node1-0",
+        "far-node0-0": "near-node0-0",
+    }
+
+
+def test_instances_that_may_be_serving_are_replaced_one_by_one() -> None:
+    """Of hosts that nobody looked at, this is not known."""
+    _, made = two_hosts()
+
+    assert len(plan_rollout(made, {}, 1).waits_for) == 2
+    assert plan_rollout(made, dict.fromkeys(HOSTS, frozenset[str]()), 1).waits_for == {}

@@ -145,6 +145,8 @@ def _change_at_rest(
         cap_drop=["ALL"],
         security_opt=["no-new-privileges:true"],
         labels=owner(container.labels),
+        # Where Docker stops meanwhile, it removes the helper itself when it starts again.
+        auto_remove=True,
     )
     with docker_host.temporary(helper):
         incoming = f"incoming-{uuid.uuid4().hex}"
@@ -183,7 +185,11 @@ def _swap(
 ) -> int:
     argv = ("flock", "-w", str(LOCK_WAIT_S), f"{DIRECTORY}/lock", "sh", "-c", _SCRIPT, "sh")
     try:
-        output = docker_host.run(container, *argv, incoming, "yes" if reload else "no", *remove)
+        output = docker_host.run(
+            container,
+            *(*argv, incoming, "yes" if reload else "no", *remove),
+            within_s=LOCK_WAIT_S + docker_host.COMMAND_WITHIN_S,
+        )
     except docker_host.CommandError as error:
         raise LifecycleError(
             subject=balancer.container,

@@ -17,8 +17,10 @@ from docker.models.containers import Container
 
 from lifecycle import balancer_config, docker_host, member
 from lifecycle.claims import read_claims
+from lifecycle.docker_failure import speaking_with
 from lifecycle.errors import LifecycleError
 from lifecycle.proof import Proof, parse_statuses
+from lifecycle.supported import refuse_unsupported
 from planner.claims import Claim
 
 INSTANCE = "ovms-numa.instance"
@@ -79,13 +81,27 @@ def observe(
         images: the references that the stack uses.
 
     Raises:
-        LifecycleError: no Docker engine answers, or a container of one of *names* is not the
-            stack's.
+        LifecycleError: no Docker engine answers, it is of a kind that is not supported, it fails
+            meanwhile, or a container of one of *names* is not the stack's.
     """
     client = docker_host.connect(docker_url, timeout_s=10)
+    with speaking_with(docker_url, step="looking at the host", again="this"):
+        refuse_unsupported(client, docker_url)
+        return _observe(client, host, labels, names, images)
+
+
+def _observe(
+    client: docker.DockerClient,
+    host: str,
+    labels: Mapping[str, str],
+    names: Iterable[str],
+    images: Iterable[str],
+) -> Observation:
     own = [f"{key}={value}" for key, value in labels.items()]
     # A container inherits the labels of its image, whoever made it; a role only the stack gives.
-    containers = client.containers.list(all=True, filters={"label": [*own, ROLE]})
+    containers = client.containers.list(
+        all=True, ignore_removed=True, filters={"label": [*own, ROLE]}
+    )
     _refuse_foreign(client, set(names) - {container.name for container in containers})
     balancer = next((one for one in containers if one.labels.get(ROLE) == "balancer"), None)
     files = balancer_config.read_all(balancer) if balancer else None

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import time
 import uuid
 from collections.abc import Mapping
@@ -25,6 +26,10 @@ from planner.placement import plan as plan_placements
 from planner.rollout import rolling_order, waits_for
 from planner.settings import parse_settings
 from planner.table import render_table
+
+# How the SDK's own executor ends after an error that it has shown. Any other status makes the
+# engine add an error of its own, "an unhandled error occurred", which buries what is wrong.
+_SAID = 32
 
 
 async def main() -> dict[str, object]:
@@ -53,7 +58,8 @@ async def main() -> dict[str, object]:
         }
         seen = look(hosts, plan, hashes)
     except (PlanError, LifecycleError) as error:
-        raise pulumi.RunError(str(error)) from None
+        pulumi.log.error(str(error))
+        sys.exit(_SAID)
     pulumi.log.info(f"The plan of {stack}:\n{render_table(plan, settings)}")
     hosts = {name: replace(told, seen=as_seen(seen.get(name))) for name, told in hosts.items()}
     rollout = plan_rollout(plan, seen, settings.rollout.max_unavailable)

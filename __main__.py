@@ -17,6 +17,7 @@ from images.recipes import recipe_hash
 from lifecycle.errors import LifecycleError
 from lifecycle.observe import Observation
 from lifecycle.observe_hosts import Expected, observe_hosts
+from lifecycle.ports import refuse_taken_port
 from lifecycle.probe import read_topology
 from planner.claims import check_addresses, check_claims
 from planner.document import plan_document
@@ -100,13 +101,23 @@ def look(
     check_claims(
         plan, told.settings, [claim for seen in observations.values() for claim in seen.claims]
     )
+    balancer, its_host = told.settings.balancer, told.settings.balancer_host
+    if (there := observations.get(its_host)) is not None:
+        refuse_taken_port(its_host, str(balancer.address), balancer.port, own=there.published)
     for name, seen in observations.items():
         check_addresses(plan, name, seen.addresses)
-        for sentence in seen.drift():
-            pulumi.log.info(f"drift: {sentence}")
-        for instance in sorted(seen.cordoned):
-            pulumi.log.info(f"cordoned: {instance}")
+        say(seen)
     return observations
+
+
+def say(seen: Observation) -> None:
+    """Say what was seen of a host that an operator should know."""
+    for sentence in seen.warnings:
+        pulumi.log.warn(sentence)
+    for sentence in seen.drift():
+        pulumi.log.info(f"drift: {sentence}")
+    for instance in sorted(seen.cordoned):
+        pulumi.log.info(f"cordoned: {instance}")
 
 
 def as_seen(observation: Observation | None) -> Seen:

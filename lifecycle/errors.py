@@ -3,10 +3,11 @@
 _DISK_FULL = "no space left on device"
 # The kernel's answer also where a CPU set of a control group cannot be had; no disk is full then.
 _NO_DISK = "/sys/fs/cgroup"
-_MAKE_SPACE = (
+MAKE_SPACE = (
     "make space on that disk (Docker's own is at the Docker Root Dir that `docker info` shows, "
     "and `docker system df` says what takes it), then run this again: it goes on from here"
 )
+"""What to do about a full disk."""
 
 
 class LifecycleError(Exception):
@@ -23,7 +24,7 @@ class LifecycleError(Exception):
         self.subject = subject
         self.step = step
         self.seen = seen
-        self.remedy = _MAKE_SPACE if _names_a_full_disk(seen, *log_lines) else remedy
+        self.remedy = MAKE_SPACE if _names_a_full_disk(seen, *log_lines) else remedy
         self.log_lines = log_lines
         log = "".join(f"\n    {line}" for line in log_lines)
         super().__init__(

@@ -8,7 +8,7 @@ is no drift.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import docker
@@ -17,8 +17,10 @@ from docker.models.containers import Container
 
 from lifecycle import balancer_config, docker_host, member
 from lifecycle.claims import read_claims
+from lifecycle.disk import shortage
 from lifecycle.docker_failure import speaking_with
 from lifecycle.errors import LifecycleError
+from lifecycle.ports import published_by
 from lifecycle.proof import Proof, parse_statuses
 from lifecycle.supported import refuse_unsupported
 from planner.claims import Claim
@@ -46,6 +48,8 @@ class Observation:
         claims: what other stacks have of the host.
         cordoned: the instances that an operator holds closed; that is no fault.
         addresses: what the instances are called that have an address, by that address.
+        published: the ports of the host that the stack's balancer has now.
+        warnings: what an update may fail on, with what to do, as whole sentences.
     """
 
     incarnations: Mapping[str, str] = field(default_factory=dict)
@@ -56,6 +60,8 @@ class Observation:
     claims: tuple[Claim, ...] = ()
     cordoned: frozenset[str] = frozenset()
     addresses: Mapping[str, str] = field(default_factory=dict)
+    published: frozenset[int] = frozenset()
+    warnings: tuple[str, ...] = ()
 
     def drift(self) -> tuple[str, ...]:
         """Return all that was seen to be otherwise than it was made, a sentence each."""
@@ -86,8 +92,14 @@ def observe(
     """
     client = docker_host.connect(docker_url, timeout_s=10)
     with speaking_with(docker_url, step="looking at the host", again="this"):
-        refuse_unsupported(client, docker_url)
-        return _observe(client, host, labels, names, images)
+        info = client.info()
+        refuse_unsupported(info, docker_url)
+        observation = _observe(client, host, labels, names, images)
+    if (little := shortage(info)) is None:
+        return observation
+    warning = f"{host}: {little}, and an update may fail for want of it; `docker system df` says "
+    warning += "what takes it."
+    return replace(observation, warnings=(warning,))
 
 
 def _observe(
@@ -123,6 +135,7 @@ def _observe(
         claims=read_claims(client, host, labels),
         cordoned=cordoned_in(files or {}),
         addresses={address_of(one): name for name, one in instances.items()},
+        published=published_by(balancer) if balancer else frozenset(),
     )
 
 

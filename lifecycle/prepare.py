@@ -8,8 +8,9 @@ from docker.models.containers import Container
 from requests.exceptions import RequestException
 
 from lifecycle import balancer_config, docker_host
+from lifecycle.disk import shortage
 from lifecycle.docker_failure import timed_out
-from lifecycle.errors import LifecycleError
+from lifecycle.errors import MAKE_SPACE, LifecycleError
 from lifecycle.spec import Prepare
 
 # Inside the helper container.
@@ -52,12 +53,16 @@ def prepare(spec: Prepare, progress: Callable[[str], None]) -> dict[str, object]
         helper.start()
         seen = _end_of(helper, spec.convert_s)
         if seen != "exit status 0":
+            little = shortage(client.info())
             raise LifecycleError(
                 subject=spec.volume,
                 step="converting the model",
-                seen=seen,
-                log_lines=docker_host.last_lines(helper),
-                remedy="correct what its log names, then run `pulumi up` again",
+                seen=f"{seen}; {little}" if little else seen,
+                # Of what cannot be written the last line is enough; the others are a traceback.
+                log_lines=docker_host.last_lines(helper)[-1 if little else 0 :],
+                remedy=MAKE_SPACE
+                if little
+                else "correct what its log names, then run `pulumi up` again",
             )
     progress("prepared")
     return {"volume": spec.volume}

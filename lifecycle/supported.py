@@ -1,6 +1,7 @@
 """Kinds of Docker engine that a stack cannot stand on, refused before anything is made."""
 
-import docker
+from collections.abc import Mapping
+from typing import Any
 
 from lifecycle.errors import LifecycleError
 
@@ -24,18 +25,18 @@ _REFUSED = {
 }
 
 
-def refuse_unsupported(client: docker.DockerClient, url: str) -> None:
+def refuse_unsupported(info: Mapping[str, Any], url: str) -> None:
     """
     Refuse an engine that is rootless, or that confines containers by SELinux.
 
     Args:
-        client: of the engine.
+        info: what the engine answers to ``/info``.
         url: where it is.
 
     Raises:
         LifecycleError: it is one of these.
     """
-    options = client.info().get("SecurityOptions") or ()
+    options = info.get("SecurityOptions") or ()
     # Each as in "name=seccomp,profile=default".
     named = {field for option in options for field in option.split(",")}
     for name, (seen, remedy) in _REFUSED.items():

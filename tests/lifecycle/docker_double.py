@@ -220,6 +220,8 @@ class Engine:
     helper: Callable[[dict[str, Any]], Machine] | None = None
     # The engine's `SecurityOptions`; old engines have none.
     security: "list[str] | None" = None
+    # The folder of its images and volumes; one that this machine has not: it is another's.
+    root: str = "/nowhere/docker"
 
     @property
     def client(self) -> docker.DockerClient:
@@ -236,7 +238,7 @@ class Engine:
         return True
 
     def info(self) -> dict[str, Any]:
-        return {"SecurityOptions": self.security}
+        return {"SecurityOptions": self.security, "DockerRootDir": self.root}
 
     def get(self, name: str) -> Container:
         if name not in self.machines:

@@ -14,7 +14,7 @@ SECCOMP = "name=seccomp,profile=default"
 
 def message_of(options: list[str]) -> str:
     with pytest.raises(LifecycleError) as refused:
-        refuse_unsupported(Engine(security=options).client, URL)
+        refuse_unsupported({"SecurityOptions": options}, URL)
     return str(refused.value)
 
 
@@ -42,7 +42,7 @@ def test_an_engine_with_selinux_is_refused_with_the_reason_and_the_key() -> None
     "options", [None, [], [SECCOMP], ["name=apparmor", SECCOMP, "name=cgroupns"]]
 )
 def test_other_engines_are_taken(options: list[str] | None) -> None:
-    refuse_unsupported(Engine(security=options).client, URL)
+    refuse_unsupported({"SecurityOptions": options}, URL)
 
 
 def test_a_look_at_the_host_refuses_before_it_lists_anything(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import time
 import uuid
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from images.recipes import recipe_hash
 from lifecycle.errors import LifecycleError
 from lifecycle.observe import Observation
 from lifecycle.observe_hosts import Expected, observe_hosts
+from lifecycle.ports import refuse_taken_port
 from lifecycle.probe import read_topology
 from planner.claims import check_addresses, check_claims
 from planner.document import plan_document
@@ -25,6 +27,10 @@ from planner.placement import plan as plan_placements
 from planner.rollout import plan_rollout
 from planner.settings import parse_settings
 from planner.table import render_table
+
+# How the SDK's own executor ends after an error that it has shown. Any other status makes the
+# engine add an error of its own, "an unhandled error occurred", which buries what is wrong.
+_SAID = 32
 
 
 async def main() -> dict[str, object]:
@@ -53,7 +59,8 @@ async def main() -> dict[str, object]:
         }
         seen = look(hosts, plan, hashes)
     except (PlanError, LifecycleError) as error:
-        raise pulumi.RunError(str(error)) from None
+        pulumi.log.error(str(error))
+        sys.exit(_SAID)
     pulumi.log.info(f"The plan of {stack}:\n{render_table(plan, settings)}")
     hosts = {name: replace(told, seen=as_seen(seen.get(name))) for name, told in hosts.items()}
     serving = {name: observation.serving for name, observation in seen.items()}
@@ -95,13 +102,23 @@ def look(
     check_claims(
         plan, told.settings, [claim for seen in observations.values() for claim in seen.claims]
     )
+    balancer, its_host = told.settings.balancer, told.settings.balancer_host
+    if (there := observations.get(its_host)) is not None:
+        refuse_taken_port(its_host, str(balancer.address), balancer.port, own=there.published)
     for name, seen in observations.items():
         check_addresses(plan, name, seen.addresses)
-        for sentence in seen.drift():
-            pulumi.log.info(f"drift: {sentence}")
-        for instance in sorted(seen.cordoned):
-            pulumi.log.info(f"cordoned: {instance}")
+        say(seen)
     return observations
+
+
+def say(seen: Observation) -> None:
+    """Say what was seen of a host that an operator should know."""
+    for sentence in seen.warnings:
+        pulumi.log.warn(sentence)
+    for sentence in seen.drift():
+        pulumi.log.info(f"drift: {sentence}")
+    for instance in sorted(seen.cordoned):
+        pulumi.log.info(f"cordoned: {instance}")
 
 
 def as_seen(observation: Observation | None) -> Seen:

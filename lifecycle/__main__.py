@@ -17,9 +17,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from docker.errors import DockerException
 from pydantic import ValidationError
-from requests.exceptions import RequestException
 
 from lifecycle import commands
 from lifecycle.errors import LifecycleError
@@ -33,14 +31,6 @@ def main(argv: list[str]) -> int:
         result = _run(arguments)
     except (LifecycleError, PlanError) as error:
         print(error, file=sys.stderr)
-        return 1
-    except (DockerException, RequestException) as error:
-        again = "this" if arguments.action in commands.NAMES else "`pulumi up`"
-        print(
-            f"{arguments.action}: Docker failed: {error}.\n  What to do: see what the message "
-            f"names and the Docker daemon's log, then run {again} again.",
-            file=sys.stderr,
-        )
         return 1
     except ValidationError as error:
         print(
@@ -109,24 +99,33 @@ def _ask(endpoint: str, question: str) -> str:
 
 def _act(action: str, text: str) -> dict[str, object]:
     from lifecycle import spec as specs
+    from lifecycle.docker_failure import speaking_with
 
     if action == "prepare":
         from lifecycle.prepare import prepare
 
         model = specs.Prepare.model_validate_json(text)
-        return prepare(model, _progress(model.volume))
+        with speaking_with(model.docker, step="preparing the model", subject=model.volume):
+            return prepare(model, _progress(model.volume))
     if action == "push":
         from lifecycle.push import push
 
         configuration = specs.Push.model_validate_json(text)
-        return push(configuration, _progress(configuration.balancer.container))
+        subject, step = configuration.balancer.container, "loading the balancer's configuration"
+        with speaking_with(configuration.docker, step=step, subject=subject):
+            return push(configuration, _progress(subject))
 
     from lifecycle.activate import activate
     from lifecycle.drain import drain
 
     instance = specs.Activation.model_validate_json(text)
-    act = activate if action == "activate" else drain
-    return act(instance, _progress(instance.instance))
+    act, step = (
+        (activate, "bringing it into service")
+        if action == "activate"
+        else (drain, "taking it out of service")
+    )
+    with speaking_with(instance.docker, step=step, subject=instance.instance):
+        return act(instance, _progress(instance.instance))
 
 
 def _progress(subject: str) -> Callable[[str], None]:

@@ -158,7 +158,8 @@ def _prove(spec: Activation, container: Container, progress: Progress) -> proof.
             step=step,
             seen=f"its tasks could not be read: {error}",
             log_lines=docker_host.last_lines(container),
-            remedy="the image needs `sh`, `cat` and `ls`: use one that has them",
+            remedy="the image needs `sh`, `cat` and `ls`: use one that has them; where one did not "
+            "end in time, see what holds up the host, then run `pulumi up` again",
         ) from None
     if faults := found.faults(spec.cpus, spec.memory_nodes):
         raise LifecycleError(

@@ -145,6 +145,8 @@ def _change_at_rest(
         cap_drop=["ALL"],
         security_opt=["no-new-privileges:true"],
         labels=owner(container.labels),
+        # Where Docker stops meanwhile, it removes the helper itself when it starts again.
+        auto_remove=True,
     )
     with docker_host.temporary(helper):
         incoming = f"incoming-{uuid.uuid4().hex}"
@@ -183,7 +185,11 @@ def _swap(
 ) -> int:
     argv = ("flock", "-w", str(LOCK_WAIT_S), f"{DIRECTORY}/lock", "sh", "-c", _SCRIPT, "sh")
     try:
-        output = docker_host.run(container, *argv, incoming, "yes" if reload else "no", *remove)
+        output = docker_host.run(
+            container,
+            *(*argv, incoming, "yes" if reload else "no", *remove),
+            within_s=LOCK_WAIT_S + docker_host.COMMAND_WITHIN_S,
+        )
     except docker_host.CommandError as error:
         raise LifecycleError(
             subject=balancer.container,
@@ -246,8 +252,6 @@ def start(client: docker.DockerClient, balancer: BalancerRef, *, start_s: int) -
     container = client.containers.get(balancer.container)
     if container.status == "running":
         return
-    remedy = "correct what the message names (a port of `balancer` taken by another program: "
-    remedy += "set another one), then run `pulumi up` again"
     try:
         container.start()
     except APIError as error:
@@ -255,19 +259,24 @@ def start(client: docker.DockerClient, balancer: BalancerRef, *, start_s: int) -
             subject=balancer.container,
             step="starting the balancer",
             seen=str(error.explanation),
-            remedy=remedy,
+            remedy="mend what the message names (an address in use: stop the program that has "
+            "`balancer.port`, which `ss -ltnp` names, or set another one), then run `pulumi up` "
+            "again",
         ) from None
     deadline = time.monotonic() + start_s
     while loaded_generation(balancer) is None:
         container.reload()
         if container.status != "running" or time.monotonic() > deadline:
+            seen = f"no answer at {balancer.address}:{HTTP_PORT} within {start_s} s"
+            if container.status != "running":
+                seen = f"it ended with status {container.attrs['State']['ExitCode']}"
             log_lines = docker_host.last_lines(container)
             container.stop(timeout=1)
             raise LifecycleError(
                 subject=balancer.container,
                 step="starting the balancer",
-                seen=f"no answer at {balancer.address}:{HTTP_PORT} within {start_s} s",
+                seen=seen,
                 log_lines=log_lines,
-                remedy=remedy,
+                remedy="mend what its log names, then run `pulumi up` again",
             )
         time.sleep(0.1)

@@ -24,7 +24,9 @@ def read_claims(
         host: its name in the settings.
         own: the labels of the stack that asks; its own containers claim nothing.
     """
-    containers = client.containers.list(all=True, filters={"label": [_PROJECT, _STACK, _ROLE]})
+    containers = client.containers.list(
+        all=True, ignore_removed=True, filters={"label": [_PROJECT, _STACK, _ROLE]}
+    )
     stacks: dict[tuple[str, str], list[Container]] = {}
     for container in containers:
         whose = (container.labels[_PROJECT], container.labels[_STACK])

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
+    from lifecycle.stack_file import StackFile
+
 _OF_A_STACK = ("status", "logs", "cordon", "uncordon")
 NAMES = (*_OF_A_STACK, "capture")
 
@@ -60,9 +62,16 @@ def run(arguments: argparse.Namespace) -> Answer:
 
         known_hosts = arguments.known_hosts
         return Answer(capture(arguments.name, url=arguments.host, known_hosts=known_hosts))
+    from lifecycle.docker_failure import speaking_with
     from lifecycle.stack_file import read_stack_file
 
     stack = read_stack_file(arguments.stack_file)
+    step = f"`make {arguments.action}`"
+    with speaking_with(stack.docker, step=step, subject=stack.name, again="this"):
+        return _run(arguments, stack)
+
+
+def _run(arguments: argparse.Namespace, stack: "StackFile") -> Answer:
     if arguments.action == "status":
         from lifecycle.status import look
 

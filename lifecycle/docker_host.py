@@ -1,20 +1,28 @@
 """A host's Docker engine: the few calls that the actions make, with failures in words."""
 
 import io
+import queue
 import tarfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import cast
 
 import docker
 from docker.errors import APIError, DockerException, NotFound
 from docker.models.containers import Container
+from requests.exceptions import RequestException
 
-from lifecycle.errors import LifecycleError, RemoteHostError
+from lifecycle.docker_failure import unanswered
+from lifecycle.errors import RemoteHostError
 from lifecycle.spec import Activation
 
 LOG_LINES = 15
+COMMAND_WITHIN_S = 30
+"""What a command in a container may take: those here read a few small files."""
+
+Executed = tuple[int | None, object]
 
 
 def connect(url: str, *, timeout_s: int = 60) -> docker.DockerClient:
@@ -37,13 +45,7 @@ def connect(url: str, *, timeout_s: int = 60) -> docker.DockerClient:
         client = docker.DockerClient(base_url=url, timeout=timeout_s)
         client.ping()
     except DockerException as error:
-        raise LifecycleError(
-            subject=url,
-            step="connecting to Docker",
-            seen=f"no engine answers ({error})",
-            remedy="start Docker there (`make up` does on this machine), or correct `docker` of "
-            "the host in the stack's settings",
-        ) from None
+        raise unanswered(url, error) from None
     return client
 
 
@@ -70,17 +72,19 @@ def last_lines(container: Container) -> tuple[str, ...]:
     return tuple(line.rstrip() for line in text.splitlines() if line.strip())
 
 
-def run(container: Container, *argv: str) -> str:
+def run(container: Container, *argv: str, within_s: float = COMMAND_WITHIN_S) -> str:
     """
     Run *argv* in *container* as its own user and return what it wrote to standard output.
 
     Raises:
-        CommandError: it exited with another status than 0, or could not be run.
+        ContainerGoneError: the container is not there, or does not run.
+        CommandError: the command exited with another status than 0, could not be run, or did not
+            end within *within_s* seconds.
     """
     try:
-        status, output = container.exec_run(list(argv), demux=True)
+        status, output = _execute(container, argv, within_s)
     except APIError as error:
-        raise CommandError(str(error.explanation)) from None
+        raise _refused(error) from None
     # With `demux` the SDK returns both streams; its stubs do not know that.
     streams = cast("tuple[bytes | None, bytes | None]", output)
     stdout, stderr = ((stream or b"").decode(errors="replace") for stream in streams)
@@ -89,8 +93,38 @@ def run(container: Container, *argv: str) -> str:
     return stdout
 
 
+def _execute(container: Container, argv: tuple[str, ...], within_s: float) -> Executed:
+    """Run *argv* beside this thread, as the SDK's own timeout does not cover what it prints."""
+    ended: queue.SimpleQueue[Executed | Exception] = queue.SimpleQueue()
+
+    def execute() -> None:
+        try:
+            ended.put(container.exec_run(list(argv), demux=True))
+        except Exception as error:
+            ended.put(error)
+
+    threading.Thread(target=execute, daemon=True).start()
+    try:
+        answer = ended.get(timeout=within_s)
+    except queue.Empty:
+        raise CommandError(f"`{argv[0]}` did not end within {within_s:g} s") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _refused(error: APIError) -> "CommandError":
+    text = str(error.explanation)
+    gone = error.status_code == 404 or (error.status_code == 409 and "is not running" in text)
+    return ContainerGoneError(text) if gone else CommandError(text)
+
+
 class CommandError(Exception):
     """A command inside a container failed; its text is what the command printed."""
+
+
+class ContainerGoneError(CommandError):
+    """The container in which a command was to run is not there, or does not run."""
 
 
 def tar_of(
@@ -114,8 +148,12 @@ def tar_of(
 
 @contextmanager
 def temporary(container: Container) -> Iterator[Container]:
-    """Remove *container* at the end, whatever happens."""
+    """Remove *container* at the end, whatever happens; what went wrong before is what is told."""
     try:
         yield container
-    finally:
+    except BaseException:
+        with suppress(DockerException, RequestException):
+            container.remove(force=True)
+        raise
+    with suppress(NotFound):
         container.remove(force=True)

@@ -23,7 +23,8 @@ def drain(spec: Activation, progress: Progress) -> dict[str, object]:
     container is removed by whoever declared it.
 
     Returns:
-        The instance and how many connections were still open when the wait ended.
+        The instance, and how many connections were still open when the wait ended; none where
+        they could not be counted.
     """
     client = docker_host.connect(spec.docker)
     cut = close_and_wait(spec, client, progress)
@@ -34,7 +35,7 @@ def drain(spec: Activation, progress: Progress) -> dict[str, object]:
     return {"instance": spec.instance, "cut": cut}
 
 
-def close_and_wait(spec: Activation, client: docker.DockerClient, progress: Progress) -> int:
+def close_and_wait(spec: Activation, client: docker.DockerClient, progress: Progress) -> int | None:
     """
     Close the instance in the balancer and wait until nothing is in flight to it.
 
@@ -44,7 +45,8 @@ def close_and_wait(spec: Activation, client: docker.DockerClient, progress: Prog
     starts after that. Its idle connections to the server it closes at once.
 
     Returns:
-        How many connections were still open when `drain_s` had passed.
+        How many connections were still open when `drain_s` had passed; none where they could
+        not be counted.
     """
     container = docker_host.find(client, spec.container)
     at_balancer = docker_host.balancer_client(spec, client)
@@ -57,10 +59,13 @@ def close_and_wait(spec: Activation, client: docker.DockerClient, progress: Prog
         return 0
     progress("draining")
     time.sleep(spec.balancer.keepalive_min_s)
-    cut = _wait_for_zero(spec, container)
-    progress(
-        f"drained, {cut} connections cut after {spec.timeouts.drain_s} s" if cut else "drained"
-    )
+    cut = _wait_for_zero(spec, container, progress)
+    if cut is None:
+        progress(f"what it still has in flight after {spec.timeouts.drain_s} s is not known")
+    else:
+        progress(
+            f"drained, {cut} connections cut after {spec.timeouts.drain_s} s" if cut else "drained"
+        )
     return cut
 
 
@@ -79,15 +84,26 @@ def _close(
     progress("closed")
 
 
-def _wait_for_zero(spec: Activation, container: Container) -> int:
-    """Wait for several zeros in a row, as a request may be between two connections."""
+def _wait_for_zero(spec: Activation, container: Container, progress: Progress) -> int | None:
+    """
+    Wait for several zeros in a row, as a request may be between two connections.
+
+    Only a container that is gone has nothing in flight. A count that fails is none, is told once
+    for each reason, and is tried again until the time is over.
+    """
     deadline = time.monotonic() + spec.timeouts.drain_s
     zeros = 0
+    told = ""
     while True:
+        count = None
         try:
             count = proof.connections(container, spec.port)
-        except docker_host.CommandError:
-            return 0  # the container went away meanwhile
+        except docker_host.ContainerGoneError:
+            return 0
+        except docker_host.CommandError as error:
+            if str(error) != told:
+                told = str(error)
+                progress(f"what it has in flight cannot be counted: {told}")
         zeros = zeros + 1 if count == 0 else 0
         if zeros == _ZEROS_IN_A_ROW or time.monotonic() > deadline:
             return count

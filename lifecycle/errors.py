@@ -1,12 +1,21 @@
 """What can go wrong on a host, in words an operator can act on."""
 
+_DISK_FULL = "no space left on device"
+# The kernel's answer also where a CPU set of a control group cannot be had; no disk is full then.
+_NO_DISK = "/sys/fs/cgroup"
+MAKE_SPACE = (
+    "make space on that disk (Docker's own is at the Docker Root Dir that `docker info` shows, "
+    "and `docker system df` says what takes it), then run this again: it goes on from here"
+)
+"""What to do about a full disk."""
+
 
 class LifecycleError(Exception):
     """
     A step on a host failed.
 
     Its text says whom it concerns, the step, what was seen, the server's last log lines where
-    there are some, and what to do.
+    there are some, and what to do. Where a full disk was seen, that is to make space.
     """
 
     def __init__(
@@ -15,15 +24,19 @@ class LifecycleError(Exception):
         self.subject = subject
         self.step = step
         self.seen = seen
-        self.remedy = remedy
+        self.remedy = MAKE_SPACE if _names_a_full_disk(seen, *log_lines) else remedy
         self.log_lines = log_lines
         log = "".join(f"\n    {line}" for line in log_lines)
         super().__init__(
             f"{subject}: {step}: {seen}."
             + (f"\n  Its last log lines:{log}" if log_lines else "")
-            + f"\n  What to do: {remedy}."
+            + f"\n  What to do: {self.remedy}."
         )
 
 
 class RemoteHostError(LifecycleError):
     """The host is not this machine, and actions drive only the Docker engine of this one."""
+
+
+def _names_a_full_disk(*texts: str) -> bool:
+    return any(_DISK_FULL in text.lower() and _NO_DISK not in text for text in texts)

@@ -8,7 +8,7 @@ is no drift.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import docker
@@ -17,8 +17,12 @@ from docker.models.containers import Container
 
 from lifecycle import balancer_config, docker_host, member
 from lifecycle.claims import read_claims
+from lifecycle.disk import shortage
+from lifecycle.docker_failure import speaking_with
 from lifecycle.errors import LifecycleError
+from lifecycle.ports import published_by
 from lifecycle.proof import Proof, parse_statuses
+from lifecycle.supported import refuse_unsupported
 from planner.claims import Claim
 
 INSTANCE = "ovms-numa.instance"
@@ -44,6 +48,8 @@ class Observation:
         claims: what other stacks have of the host.
         cordoned: the instances that an operator holds closed; that is no fault.
         addresses: what the instances are called that have an address, by that address.
+        published: the ports of the host that the stack's balancer has now.
+        warnings: what an update may fail on, with what to do, as whole sentences.
     """
 
     incarnations: Mapping[str, str] = field(default_factory=dict)
@@ -54,6 +60,8 @@ class Observation:
     claims: tuple[Claim, ...] = ()
     cordoned: frozenset[str] = frozenset()
     addresses: Mapping[str, str] = field(default_factory=dict)
+    published: frozenset[int] = frozenset()
+    warnings: tuple[str, ...] = ()
 
     def drift(self) -> tuple[str, ...]:
         """Return all that was seen to be otherwise than it was made, a sentence each."""
@@ -79,13 +87,33 @@ def observe(
         images: the references that the stack uses.
 
     Raises:
-        LifecycleError: no Docker engine answers, or a container of one of *names* is not the
-            stack's.
+        LifecycleError: no Docker engine answers, it is of a kind that is not supported, it fails
+            meanwhile, or a container of one of *names* is not the stack's.
     """
     client = docker_host.connect(docker_url, timeout_s=10)
+    with speaking_with(docker_url, step="looking at the host", again="this"):
+        info = client.info()
+        refuse_unsupported(info, docker_url)
+        observation = _observe(client, host, labels, names, images)
+    if (little := shortage(info)) is None:
+        return observation
+    warning = f"{host}: {little}, and an update may fail for want of it; `docker system df` says "
+    warning += "what takes it."
+    return replace(observation, warnings=(warning,))
+
+
+def _observe(
+    client: docker.DockerClient,
+    host: str,
+    labels: Mapping[str, str],
+    names: Iterable[str],
+    images: Iterable[str],
+) -> Observation:
     own = [f"{key}={value}" for key, value in labels.items()]
     # A container inherits the labels of its image, whoever made it; a role only the stack gives.
-    containers = client.containers.list(all=True, filters={"label": [*own, ROLE]})
+    containers = client.containers.list(
+        all=True, ignore_removed=True, filters={"label": [*own, ROLE]}
+    )
     _refuse_foreign(client, set(names) - {container.name for container in containers})
     balancer = next((one for one in containers if one.labels.get(ROLE) == "balancer"), None)
     files = balancer_config.read_all(balancer) if balancer else None
@@ -107,6 +135,7 @@ def observe(
         claims=read_claims(client, host, labels),
         cordoned=cordoned_in(files or {}),
         addresses={address_of(one): name for name, one in instances.items()},
+        published=published_by(balancer) if balancer else frozenset(),
     )
 
 

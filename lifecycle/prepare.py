@@ -3,15 +3,22 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import requests.exceptions
+import docker
+from docker.models.containers import Container
+from requests.exceptions import RequestException
 
 from lifecycle import balancer_config, docker_host
-from lifecycle.errors import LifecycleError
+from lifecycle.disk import shortage
+from lifecycle.docker_failure import timed_out
+from lifecycle.errors import MAKE_SPACE, LifecycleError
 from lifecycle.spec import Prepare
 
 # Inside the helper container.
 _INPUT = "/tmp/model"  # noqa: S108
 _OUTPUT = "/models"
+
+_CONVERTS = "ovms-numa.converts"
+"""The label of a helper: the volume that it fills."""
 
 
 def prepare(spec: Prepare, progress: Callable[[str], None]) -> dict[str, object]:
@@ -35,16 +42,7 @@ def prepare(spec: Prepare, progress: Callable[[str], None]) -> dict[str, object]
             seen=f"nothing is staged in {spec.source}",
             remedy="run `make up`, which stages it",
         )
-    helper = client.containers.create(
-        spec.image,
-        list(spec.command),
-        entrypoint="",
-        volumes={spec.volume: {"bind": _OUTPUT, "mode": "rw"}},
-        network_mode="none",
-        cap_drop=["ALL"],
-        security_opt=["no-new-privileges:true"],
-        labels=balancer_config.owner(client.volumes.get(spec.volume).attrs["Labels"] or {}),
-    )
+    helper = _helper(client, spec)
     with docker_host.temporary(helper):
         folder = Path(_INPUT).name
         archive = docker_host.tar_of(
@@ -53,17 +51,46 @@ def prepare(spec: Prepare, progress: Callable[[str], None]) -> dict[str, object]
         helper.put_archive(str(Path(_INPUT).parent), archive)
         progress("converting")
         helper.start()
-        try:
-            seen = f"exit status {helper.wait(timeout=spec.convert_s)['StatusCode']}"
-        except requests.exceptions.RequestException:
-            seen = f"no exit within {spec.convert_s} s"
+        seen = _end_of(helper, spec.convert_s)
         if seen != "exit status 0":
+            little = shortage(client.info())
             raise LifecycleError(
                 subject=spec.volume,
                 step="converting the model",
-                seen=seen,
-                log_lines=docker_host.last_lines(helper),
-                remedy="correct what its log names, then run `pulumi up` again",
+                seen=f"{seen}; {little}" if little else seen,
+                # Of what cannot be written the last line is enough; the others are a traceback.
+                log_lines=docker_host.last_lines(helper)[-1 if little else 0 :],
+                remedy=MAKE_SPACE
+                if little
+                else "correct what its log names, then run `pulumi up` again",
             )
     progress("prepared")
     return {"volume": spec.volume}
+
+
+def _helper(client: docker.DockerClient, spec: Prepare) -> Container:
+    owner = balancer_config.owner(client.volumes.get(spec.volume).attrs["Labels"] or {})
+    # One that an earlier try could not remove, as Docker had stopped: it holds the volume.
+    labels = [f"{key}={value}" for key, value in {**owner, _CONVERTS: spec.volume}.items()]
+    for left in client.containers.list(all=True, ignore_removed=True, filters={"label": labels}):
+        left.remove(force=True)
+    return client.containers.create(
+        spec.image,
+        list(spec.command),
+        entrypoint="",
+        volumes={spec.volume: {"bind": _OUTPUT, "mode": "rw"}},
+        network_mode="none",
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges:true"],
+        labels={**owner, _CONVERTS: spec.volume},
+    )
+
+
+def _end_of(helper: Container, within_s: int) -> str:
+    """Wait for the end of *helper* and say how it ended."""
+    try:
+        return f"exit status {helper.wait(timeout=within_s)['StatusCode']}"
+    except RequestException as error:
+        if not timed_out(error):
+            raise
+        return f"no exit within {within_s} s"

@@ -8,6 +8,7 @@ import docker
 from docker.errors import APIError, NotFound
 
 from lifecycle import docker_host
+from lifecycle.docker_failure import speaking_with
 from lifecycle.errors import LifecycleError
 from lifecycle.recover_state import State
 
@@ -43,7 +44,8 @@ def remove_leftovers(
     """
     client = docker_host.connect(host)
     while True:
-        found = list(_leftovers(client, list(labels), state))
+        with speaking_with(host, step="looking for what is left", again="this"):
+            found = list(_leftovers(client, list(labels), state))
         for one in found:
             _remove(one, say)
         if not settle:

@@ -2,7 +2,9 @@
 
 import json
 import re
+import sys
 from pathlib import Path
+from unittest import mock
 
 import pulumi
 import pytest
@@ -243,10 +245,20 @@ def test_what_is_there_keeps_its_incarnation_and_what_is_gone_gets_a_new_one(
         assert labels[1]["ovms-numa.incarnation"] != "0a1b2c3d"
 
 
-def test_wrong_settings_are_all_told_and_nothing_is_registered(declared: Declared) -> None:
-    with pytest.raises(pulumi.RunError) as refused:
+def test_wrong_settings_are_all_told_once_and_nothing_is_registered(
+    declared: Declared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(pulumi.log, "error", told.append)
+    # A SystemExit would end the loop of the recording engine, and not the program alone.
+    monkeypatch.setattr(sys, "exit", mock.Mock(side_effect=RuntimeError))
+
+    with pytest.raises(RuntimeError):
         declared(balancer__port=70000, server__log_level="LOUD")
 
-    assert "balancer.port: 70000 is above 65535" in str(refused.value)
-    assert "server.log-level: 'LOUD'" in str(refused.value)
+    (message,) = told
+    assert "balancer.port: 70000 is above 65535" in message
+    assert "server.log-level: 'LOUD'" in message
+    # With any other status the engine adds an error of its own.
+    assert sys.exit.call_args.args == (32,)  # type: ignore[attr-defined]
     assert RecordingEngine.latest.requests == {}

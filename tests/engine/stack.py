@@ -58,6 +58,8 @@ class Stack:
     folder: Path
     settings: dict[str, Any]
     client: docker.DockerClient = field(default_factory=docker.from_env)
+    enter: tuple[str, ...] = ()
+    """The words that begin a command in the network where its Docker engine is."""
 
     def __post_init__(self) -> None:
         (self.folder / "state").mkdir(parents=True)
@@ -101,7 +103,7 @@ class Stack:
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """Start ``pulumi ARGUMENTS`` and return at once."""
         return subprocess.Popen(
-            ["pulumi", *arguments],
+            [*self.enter, "pulumi", *arguments],
             cwd=ROOT,
             env=self._environment(),
             stdout=subprocess.PIPE,

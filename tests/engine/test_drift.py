@@ -137,5 +137,11 @@ def test_a_foreign_container_of_the_same_name_is_refused(stack: Stack) -> None:
         foreign.remove()
 
     assert run.status != 0
-    assert f"docker rm -f {stack.prefix}-{FIRST}" in run.output
+    name = f"{stack.prefix}-{FIRST}"
+    assert (
+        f"error: {name}: looking at the host: a container of this name is there, and this stack "
+        "did not make it.\n"
+        f"      What to do: remove it with `docker rm -f {name}`, or give it another name with "
+        f"`docker rename {name} NAME`; then run this again.\n"
+    ) in run.output.partition("Diagnostics:\n")[2]
     assert run.changed() == []

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.engine
 
 GOLDEN = Path(__file__).parents[1] / "data" / "failed_activation"
 FIRST, SECOND = INSTANCES
+PORT = 18081
 CHANGED_FLAG = {"log-level": "WARNING"}
 
 
@@ -121,16 +122,55 @@ def test_an_instance_that_is_moved_between_binding_and_proof(stack: Stack, endpo
 
 
 def test_a_port_that_another_program_has(stack: Stack, endpoint: str) -> None:
-    with socket.create_server(("127.0.0.1", 18081)) as other:
-        stack.configure({"balancer": {"port": other.getsockname()[1]}})
+    """Refused before the balancer that serves is touched."""
+    with socket.create_server(("127.0.0.1", PORT)):
+        stack.configure({"balancer": {"port": PORT}})
+        preview = stack.preview()
         run = stack.up()
 
+    for refused in (preview, run):
+        assert refused.status != 0
+        assert refused.changed() == []
+        assert _lines(refused, "error: local: ") == (GOLDEN / "port.txt").read_text()
+    with clients(endpoint, MODEL, count=1) as load:
+        _wait_until(lambda: sum(load.answers.values()) > 1)
+    assert load.failures == []
+
+
+def test_a_port_that_another_program_takes_meanwhile(stack: Stack, endpoint: str) -> None:
+    """Between the look at the host and the start of the balancer."""
+    others: list[socket.socket] = []
+
+    def take() -> None:
+        for event in stack.client.events(decode=True, filters={"event": "destroy"}):
+            if event["Actor"]["Attributes"].get("name") == f"{stack.prefix}-balancer":
+                others.append(socket.create_server(("127.0.0.1", PORT)))
+                return
+
+    thread = threading.Thread(target=take, daemon=True)
+    thread.start()
+    stack.configure({"balancer": {"port": PORT}})
+    run = stack.up()
+    thread.join(timeout=30)
+    (other,) = others
+    other.close()
+
     assert run.status != 0
-    assert "starting the balancer: " in run.output
-    assert "address already in use" in run.output
-    assert "set another one" in run.output
+    told = _lines(run, f"{stack.prefix}-balancer: starting")
+    # How Docker says it differs between its versions.
+    words = re.search(r"starting the balancer: (.*address already in use)\.", told)
+    assert words is not None, told
+    assert told.replace(words[1], "(Docker's words)") == (GOLDEN / "port_meanwhile.txt").read_text()
     stack.configure({})
     _next_up_goes_on(stack)
     with clients(endpoint, MODEL, count=1) as load:
         _wait_until(lambda: sum(load.answers.values()) > 1)
     assert load.failures == []
+
+
+def _lines(run: Run, begin: str) -> str:
+    """The one message below the last headline that begins with *begin*, to its remedy."""
+    text = run.output.partition("Diagnostics:\n")[2]
+    assert text.count(begin) == 1, run.output
+    lines = text[text.index(begin) :].splitlines()
+    return "".join(f"{line.strip()}\n" for line in lines[:2])

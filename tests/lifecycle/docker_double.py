@@ -218,6 +218,10 @@ class Engine:
     # The settings of each container that was created here.
     created: list[dict[str, Any]] = field(default_factory=list)
     helper: Callable[[dict[str, Any]], Machine] | None = None
+    # The engine's `SecurityOptions`; old engines have none.
+    security: "list[str] | None" = None
+    # The folder of its images and volumes; one that this machine has not: it is another's.
+    root: str = "/nowhere/docker"
 
     @property
     def client(self) -> docker.DockerClient:
@@ -233,6 +237,9 @@ class Engine:
     def ping(self) -> bool:
         return True
 
+    def info(self) -> dict[str, Any]:
+        return {"SecurityOptions": self.security, "DockerRootDir": self.root}
+
     def get(self, name: str) -> Container:
         if name not in self.machines:
             raise NotFound(f"404 Client Error: No such container: {name}")
@@ -243,13 +250,17 @@ class Engine:
         self.created.append({"image": image, "command": command, **settings})
         return as_container(self.helper(settings))
 
-    def list(self, *, filters: dict[str, Any]) -> list[Container]:
-        wanted = [label.split("=", 1) for label in filters["label"]]
+    def list(self, *, filters: dict[str, Any], **how: bool) -> list[Container]:
+        """List containers in any state, by labels with or without a value."""
+        assert how == {"all": True, "ignore_removed": True}
+        wanted = [label.partition("=") for label in filters["label"]]
         return [
             as_container(machine)
             for machine in self.machines.values()
-            if machine.status == filters["status"]
-            and all(fnmatch.fnmatchcase(machine.labels.get(key, ""), v) for key, v in wanted)
+            if all(
+                fnmatch.fnmatchcase(machine.labels.get(key, ""), value or "?*")
+                for key, _, value in wanted
+            )
         ]
 
 

@@ -1,6 +1,5 @@
 """A stack with two instances and a balancer on a Docker engine at the edge of the SDK."""
 
-import fnmatch
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,13 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
-from docker.models.containers import Container
 
 from lifecycle.balancer_config import DIRECTORY
 from lifecycle.found import BALANCER
 from lifecycle.member import cordon_path, member_path, render_member
 from lifecycle.stack_file import StackFile, read_stack_file
-from tests.lifecycle.docker_double import Engine, Machine, as_container
+from tests.lifecycle.docker_double import Engine, Machine
 from tests.lifecycle.world import BALANCER as BALANCER_NAME
 from tests.lifecycle.world import World, write_proc
 
@@ -42,21 +40,6 @@ class Labelled(Machine):
         for key, value in self.more.items():
             attrs[key] = attrs[key] | value if key in attrs else value
         return attrs
-
-
-@dataclass(kw_only=True)
-class Listing(Engine):
-    """An engine that lists containers in any state, by labels with or without a value."""
-
-    def list(self, *, filters: dict[str, Any], **how: bool) -> list[Container]:
-        assert how == {"all": True, "ignore_removed": True}
-        wanted = [label.partition("=") for label in filters["label"]]
-        return [
-            as_container(machine)
-            for machine in self.machines.values()
-            if all(fnmatch.fnmatchcase(machine.labels.get(key, ""), value or "?*")
-                   for key, _, value in wanted)
-        ]  # fmt: skip
 
 
 @dataclass(kw_only=True)
@@ -97,7 +80,7 @@ def stand_up_stack(world: World, folder: Path, monkeypatch: pytest.MonkeyPatch) 
     machines[BALANCER] = world.balancer = _balancer(world, folder / "proc-balancer")
     for machine in machines.values():
         write_proc(machine.mounts["/proc"], port=port, tasks={7: ("0", "0"), 12: ("0", "0")})
-    world.engine = Listing(
+    world.engine = Engine(
         machines={machine.name: machine for machine in machines.values()},
         helper=world.engine.helper,
     )

@@ -150,6 +150,7 @@ def test_a_balancer_at_rest_gets_its_configuration_through_a_helper(world: World
             "cap_drop": ["ALL"],
             "security_opt": ["no-new-privileges:true"],
             "labels": {"ovms-numa.stack": "test"},
+            "auto_remove": True,
         }
     ]
 

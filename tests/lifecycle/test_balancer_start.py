@@ -43,9 +43,12 @@ def test_a_port_that_is_taken_is_told_in_dockers_words(
     assert str(refused.value) == golden("balancer_port_taken")
 
 
-@pytest.mark.parametrize("status", ["exited", "running"])
+@pytest.mark.parametrize(
+    ("status", "seen"),
+    [("exited", "it ended with status 1"), ("running", "no answer at 127.0.0.1:PORT within 0 s")],
+)
 def test_a_balancer_that_does_not_answer_is_told_with_its_log_and_stopped(
-    world: World, status: str
+    world: World, status: str, seen: str
 ) -> None:
     """One that exits at once, not after the bound."""
 
@@ -54,7 +57,7 @@ def test_a_balancer_that_does_not_answer_is_told_with_its_log_and_stopped(
         world.balancer.log = "nginx: [emerg] bind() to 0.0.0.0:8080 failed\n"
 
     world.balancer.status = "created"
-    world.balancer.on_start = fail
+    world.balancer.on_start, world.balancer.exit_code = fail, 1
     (world.volume / "loaded").unlink()
     bound = 0 if status == "running" else 3600
 
@@ -63,10 +66,9 @@ def test_a_balancer_that_does_not_answer_is_told_with_its_log_and_stopped(
 
     assert str(refused.value) == (
         f"{BALANCER}: starting the balancer: "
-        f"no answer at 127.0.0.1:{balancer_config.HTTP_PORT} within {bound} s.\n"
+        f"{seen.replace('PORT', str(balancer_config.HTTP_PORT))}.\n"
         "  Its last log lines:\n"
         "    nginx: [emerg] bind() to 0.0.0.0:8080 failed\n"
-        "  What to do: correct what the message names (a port of `balancer` taken by another "
-        "program: set another one), then run `pulumi up` again."
+        "  What to do: mend what its log names, then run `pulumi up` again."
     )
     assert world.calls == [f"{BALANCER}: start", f"{BALANCER}: stop within 1 s"]

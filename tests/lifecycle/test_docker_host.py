@@ -1,9 +1,12 @@
 import io
 import re
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
+import requests
+from docker.errors import APIError, NotFound
 
 from lifecycle import docker_host
 from lifecycle.errors import LifecycleError
@@ -114,6 +117,45 @@ def test_a_command_that_docker_refuses_is_told_in_dockers_words(machine: Machine
     assert str(failed.value) == "container one is paused"
 
 
+def test_a_command_that_does_not_end_is_given_up(machine: Machine) -> None:
+    """Whatever holds it up, a frozen host or a frozen container; the SDK itself would wait."""
+    begun = time.monotonic()
+
+    with pytest.raises(docker_host.CommandError) as failed:
+        docker_host.run(as_container(machine), "sleep", "3", within_s=0.2)
+
+    assert str(failed.value) == "`sleep` did not end within 0.2 s"
+    assert time.monotonic() - begun < 2
+
+
+def test_a_command_whose_engine_goes_away_fails_as_the_engine_does(machine: Machine) -> None:
+    machine.refusals["exec_run"] = requests.exceptions.ConnectionError("cut")
+
+    with pytest.raises(requests.exceptions.ConnectionError, match="cut"):
+        docker_host.run(as_container(machine), "true")
+
+
+@pytest.mark.parametrize(
+    ("refused", "is_gone"),
+    [
+        (refusal("container 1234 is not running", 409), True),
+        (refusal("No such container: 1234", 404), True),
+        (refusal("Container 1234 is paused, unpause the container before exec", 409), False),
+        (refusal("OCI runtime exec failed: unable to start container process"), False),
+    ],
+    ids=["not running", "removed", "paused", "broken"],
+)
+def test_a_container_that_is_gone_is_told_from_one_that_does_not_do(
+    machine: Machine, refused: APIError, *, is_gone: bool
+) -> None:
+    machine.refusals["exec_run"] = refused
+
+    with pytest.raises(docker_host.CommandError) as failed:
+        docker_host.run(as_container(machine), "true")
+
+    assert isinstance(failed.value, docker_host.ContainerGoneError) == is_gone
+
+
 def test_an_archive_holds_directories_first_each_entry_with_its_owner() -> None:
     archive = docker_host.tar_of(
         {"a/b": b"content", "c": b""}, uid=5, gid=6, directories=("a", "d")
@@ -141,3 +183,19 @@ def test_a_temporary_container_is_removed_whatever_happens(machine: Machine) -> 
         raise KeyboardInterrupt
 
     assert machine.calls == ["one: remove by force"]
+
+
+def test_what_went_wrong_in_a_temporary_container_is_not_hidden_by_its_removal(
+    machine: Machine,
+) -> None:
+    machine.refusals["remove"] = requests.exceptions.ConnectionError("cut")
+
+    with pytest.raises(KeyError, match="first"), docker_host.temporary(as_container(machine)):
+        raise KeyError("first")
+
+
+def test_a_temporary_container_that_went_by_itself_is_no_fault(machine: Machine) -> None:
+    machine.refusals["remove"] = NotFound("404 Client Error: No such container: one")
+
+    with docker_host.temporary(as_container(machine)):
+        pass

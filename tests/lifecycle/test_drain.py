@@ -17,7 +17,7 @@ def connect(world: World, count: int) -> None:
     write_sockets(world.proc, port=world.server.port, connections=count)
 
 
-def wait(world: World, **changes: object) -> int:
+def wait(world: World, **changes: object) -> int | None:
     return close_and_wait(world.spec(**changes), world.engine.client, world.said.append)
 
 
@@ -126,6 +126,39 @@ def test_an_instance_that_goes_away_while_it_drains_counts_as_drained(world: Wor
     threading.Timer(0.1, world.instance.refusals.update, [{"exec_run": gone}]).start()
 
     assert wait(world) == 0
+
+
+def test_a_count_that_fails_is_told_once_and_tried_again(world: World) -> None:
+    """A failed count is no zero: the instance may be at work."""
+    connect(world, 2)
+    world.instance.refusals["exec_run"] = refusal("OCI runtime exec failed: resource busy")
+    threading.Timer(0.3, world.instance.refusals.clear).start()
+    threading.Timer(0.6, connect, (world, 0)).start()
+    begun = time.monotonic()
+
+    assert wait(world) == 0
+
+    assert time.monotonic() - begun > 0.6
+    assert world.said == [
+        "closed",
+        "draining",
+        "what it has in flight cannot be counted: OCI runtime exec failed: resource busy",
+        "drained",
+    ]
+
+
+def test_counts_that_fail_to_the_end_are_told_as_unknown_and_not_as_none_in_flight(
+    world: World,
+) -> None:
+    world.instance.refusals["exec_run"] = refusal("container 1234 is paused", 409)
+
+    assert drain(world.spec(timeouts={"drain_s": 0}), world.said.append) == {
+        "instance": NAME,
+        "cut": None,
+    }
+
+    assert world.said[-1] == "what it still has in flight after 0 s is not known"
+    assert "drained" not in world.said
 
 
 def test_where_there_is_no_balancer_nothing_is_in_flight(world: World) -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import requests
 
 from lifecycle.__main__ import main
 from lifecycle.probe import probe_topology
@@ -90,7 +91,38 @@ def test_whatever_docker_refuses_is_exit_status_1_and_no_traceback(
 
     assert tell("activate", activation(port=world.server.port)) == 1
 
-    assert f"No such container: {CONTAINER}" in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith(
+        f"{NAME}: bringing it into service: Docker refuses a call: No such container: "
+        f"{CONTAINER}.\n"
+        "  What to do: mend what the message names; the Docker daemon's log may say more, then run "
+        "`pulumi up` again.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("action", "spec", "begins"),
+    [
+        ("activate", activation(), f"{NAME}: bringing it into service"),
+        ("drain", activation(), f"{NAME}: taking it out of service"),
+        ("push", PUSH, f"{BALANCER}: loading the balancer's configuration"),
+    ],
+    ids=["activate", "drain", "push"],
+)
+def test_an_engine_that_goes_away_is_told_with_whom_and_what(
+    world: World, tell: Tell, capsys: Captured, action: str, spec: object, begins: str
+) -> None:
+    cut = requests.exceptions.ConnectionError(ConnectionRefusedError(111, "Connection refused"))
+    for machine in world.engine.machines.values():
+        machine.refusals |= dict.fromkeys(("copy in", "stop"), cut)
+
+    assert tell(action, spec) == 1
+
+    message = capsys.readouterr().err
+    assert message.count("Connection refused") == 1
+    assert (
+        f"{begins}: Docker at unix:///var/run/docker.sock does not answer any more (Connection "
+        "refused).\n  What to do: start it again" in message
+    )
 
 
 @pytest.mark.parametrize("action", ["activate", "drain", "push", "prepare"])

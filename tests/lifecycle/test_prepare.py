@@ -72,7 +72,7 @@ def test_a_model_is_converted_by_the_image_that_serves_it_without_a_network(
             "network_mode": "none",
             "cap_drop": ["ALL"],
             "security_opt": ["no-new-privileges:true"],
-            "labels": {"ovms-numa.stack": "test"},
+            "labels": {"ovms-numa.stack": "test", "ovms-numa.converts": "stack-models"},
         }
     ]
     assert helper.local("/tmp/model/model.bin").read_bytes() == b"weights"  # noqa: S108
@@ -100,6 +100,32 @@ def test_a_conversion_that_takes_too_long_is_given_up(
         prepare(spec, world.said.append)
 
     assert world.calls[-1] == "helper: remove by force"
+
+
+def test_an_engine_that_goes_away_is_not_a_conversion_that_takes_too_long(
+    world: World, helper: Machine, spec: Prepare
+) -> None:
+    helper.refusals["wait"] = requests.exceptions.ConnectionError("Connection aborted.")
+
+    with pytest.raises(requests.exceptions.ConnectionError, match="aborted"):
+        prepare(spec, world.said.append)
+
+
+def test_a_helper_that_an_earlier_try_left_is_removed_first(
+    world: World, helper: Machine, spec: Prepare
+) -> None:
+    """It holds the volume, and nobody else knows of it."""
+    world.engine.volumes.labels["stack-models"]["ovms-numa.stack"] = "test"
+    labels = {"ovms-numa.stack": "test", "ovms-numa.converts": "stack-models"}
+    for name, changes in {"left": {}, "other": {"ovms-numa.stack": "other"}}.items():
+        world.engine.machines[name] = Machine(
+            name=name, calls=world.calls, status="exited", mounts={}, labels=labels | changes
+        )
+
+    prepare(spec, world.said.append)
+
+    assert world.calls[:2] == ["left: remove by force", f"{helper.name}: copy in"]
+    assert "other: remove by force" not in world.calls
 
 
 def test_a_model_that_is_not_staged_is_told_before_anything_is_made(

@@ -46,6 +46,9 @@ def _own(environ: Mapping[str, str]) -> dict[str, str]:
     for name, value in set_by_lines.items():
         if own.get(name) == value:
             del own[name]
+    # Ours, if one of the user's own is named by now; the CLI would take the empty one.
+    if own.get("PULUMI_CONFIG_PASSPHRASE") == "" and own.get("PULUMI_CONFIG_PASSPHRASE_FILE"):
+        del own["PULUMI_CONFIG_PASSPHRASE"]
     own.pop("PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", None)
     return own
 

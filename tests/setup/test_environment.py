@@ -136,6 +136,19 @@ def test_a_login_of_the_users_stays_in_sight_and_decides_the_backend(
     assert "PULUMI_CONFIG_PASSPHRASE" not in shell.variables
 
 
+def test_a_passphrase_file_named_later_is_not_hidden_by_the_empty_passphrase(
+    tmp_path: Path,
+) -> None:
+    shell = Shell(tmp_path)
+    shell.evaluate()
+    shell.variables |= {"PULUMI_CONFIG_PASSPHRASE_FILE": "/secret"}
+
+    shell.evaluate()
+
+    assert "PULUMI_CONFIG_PASSPHRASE_FILE" in shell.variables
+    assert "PULUMI_CONFIG_PASSPHRASE" not in shell.variables
+
+
 def test_a_login_made_in_such_a_shell_is_found_by_the_next(tmp_path: Path) -> None:
     """Without an earlier login the CLI keeps it in the private home."""
     shell = Shell(tmp_path)

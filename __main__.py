@@ -11,7 +11,7 @@ from dataclasses import replace
 import pulumi
 
 from components import declare_stack
-from components.arguments import Arguments, stack_labels
+from components.arguments import Arguments
 from components.seen import Seen
 from images.recipes import recipe_hash
 from lifecycle.errors import LifecycleError
@@ -22,6 +22,7 @@ from lifecycle.probe import read_topology
 from planner.claims import check_addresses, check_claims
 from planner.document import plan_document
 from planner.errors import PlanError
+from planner.labels import stack_labels
 from planner.placement import Plan
 from planner.placement import plan as plan_placements
 from planner.rollout import plan_rollout

@@ -17,6 +17,7 @@ from components.image import ImageArgs
 from components.model_server import InstanceArgs
 from components.model_store import ModelStoreArgs
 from components.seen import Seen
+from planner.labels import STATE
 from planner.nginx import render_nginx
 from planner.placement import Placement, Plan
 from planner.server import open_files, server_command, server_environment
@@ -28,11 +29,6 @@ NGINX_USER = "101:101"
 _BALANCER_HOST_NUMBER = 2
 _CONVERT_S = 600
 _START_BALANCER_S = 30
-
-
-def stack_labels(project: str, stack: str) -> dict[str, str]:
-    """Return the labels that everything of a stack on a host carries."""
-    return {"ovms-numa.project": project, "ovms-numa.stack": stack}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +197,7 @@ class Arguments:
 
     def owned(self) -> dict[str, pulumi.Input[str]]:
         """Return the labels of a thing of this state; images, which states share, have fewer."""
-        return {**self.labels, "ovms-numa.state": self.state_id}
+        return {**self.labels, STATE: self.state_id}
 
 
 CONVERT = [

@@ -8,6 +8,7 @@ import pulumi_command as command
 import pulumi_docker as docker
 
 from components.seen import Seen
+from planner.labels import INCARNATION, ROLE
 
 # Relative to the project, the working directory of a plugin: an absolute path would enter the
 # state and differ in each checkout.
@@ -55,8 +56,8 @@ def labelled(
     """Return *labels* with what a thing is, and the word that tells it from one that was lost."""
     return {
         **labels,
-        "ovms-numa.role": role,
-        "ovms-numa.incarnation": incarnation or seen.incarnation(role),
+        ROLE: role,
+        INCARNATION: incarnation or seen.incarnation(role),
     }
 
 

@@ -15,6 +15,7 @@ from components.container import (
     undrifted,
 )
 from components.seen import Seen
+from planner.labels import ANY, CPUS, INSTANCE, MEMORY_NODES, MODELS
 
 
 class InstanceArgs(TypedDict):
@@ -124,13 +125,13 @@ class ModelServer(pulumi.ComponentResource):
             labels=container_labels(
                 {
                     **labelled(args["labels"], name, args["seen"]),
-                    "ovms-numa.instance": name,
+                    INSTANCE: name,
                     # What a look at the host compares with. Docker's provider has no input for
                     # memory nodes; as a label a change of them replaces.
-                    "ovms-numa.cpus": args["cpus"] or "any",
-                    "ovms-numa.memory-nodes": args["memory_nodes"] or "any",
+                    CPUS: args["cpus"] or ANY,
+                    MEMORY_NODES: args["memory_nodes"] or ANY,
                     # The server reads config.json when it starts, and not again.
-                    "ovms-numa.models": ",".join(sorted(args["models"])),
+                    MODELS: ",".join(sorted(args["models"])),
                 }
             ),
             destroy_grace_seconds=args["timeouts"]["stop_s"],

@@ -23,10 +23,10 @@ from docker.models.containers import Container
 from lifecycle import docker_host
 from lifecycle.errors import LifecycleError
 from lifecycle.spec import BalancerRef
+from planner.labels import owner_of
 
 DIRECTORY = "/etc/ovms-numa"
 HTTP_PORT = 8080
-OWNER_LABELS = ("ovms-numa.project", "ovms-numa.stack", "ovms-numa.state")
 LOCK_WAIT_S = 60
 _READ_TRIES = 3
 RELOAD_WAIT_S = 15
@@ -144,7 +144,7 @@ def _change_at_rest(
         network_mode="none",
         cap_drop=["ALL"],
         security_opt=["no-new-privileges:true"],
-        labels=owner(container.labels),
+        labels=owner_of(container.labels),
         # Where Docker stops meanwhile, it removes the helper itself when it starts again.
         auto_remove=True,
     )
@@ -153,11 +153,6 @@ def _change_at_rest(
         _copy_in(helper, "/etc", f"ovms-numa/{incoming}", put)
         helper.start()
         _swap(helper, balancer, incoming, reload=False, remove=remove)
-
-
-def owner(labels: Mapping[str, str]) -> dict[str, str]:
-    """Return those of *labels* that say whose a thing is, without what it is."""
-    return {key: labels[key] for key in OWNER_LABELS if key in labels}
 
 
 def _copy_in(container: Container, parent: str, folder: str, put: Mapping[str, bytes]) -> None:

@@ -8,9 +8,7 @@ from docker.models.containers import Container
 
 from planner.claims import Claim
 from planner.cpuset import CpuSet
-
-_PROJECT, _STACK, _ROLE = "ovms-numa.project", "ovms-numa.stack", "ovms-numa.role"
-_INSTANCE = "ovms-numa.instance"
+from planner.labels import INSTANCE, PROJECT, ROLE, STACK
 
 
 def read_claims(
@@ -25,12 +23,12 @@ def read_claims(
         own: the labels of the stack that asks; its own containers claim nothing.
     """
     containers = client.containers.list(
-        all=True, ignore_removed=True, filters={"label": [_PROJECT, _STACK, _ROLE]}
+        all=True, ignore_removed=True, filters={"label": [PROJECT, STACK, ROLE]}
     )
     stacks: dict[tuple[str, str], list[Container]] = {}
     for container in containers:
-        whose = (container.labels[_PROJECT], container.labels[_STACK])
-        if whose != (own[_PROJECT], own[_STACK]):
+        whose = (container.labels[PROJECT], container.labels[STACK])
+        if whose != (own[PROJECT], own[STACK]):
             stacks.setdefault(whose, []).append(container)
     subnets = _subnets(client)
     return tuple(
@@ -50,7 +48,7 @@ def _cpus(containers: Iterable[Container]) -> CpuSet:
     lists = (
         container.attrs["HostConfig"]["CpusetCpus"]
         for container in containers
-        if _INSTANCE in container.labels
+        if INSTANCE in container.labels
     )
     return CpuSet.of(cpu for cpus in lists if cpus for cpu in CpuSet.parse(cpus))
 
@@ -64,9 +62,9 @@ def _ports(container: Container) -> Iterable[tuple[str, int]]:
 def _subnets(client: docker.DockerClient) -> dict[tuple[str, str], IPv4Network]:
     """Return the network that each stack's instances have their addresses in."""
     subnets = {}
-    for network in client.networks.list(filters={"label": [_PROJECT, _STACK, _ROLE]}):
+    for network in client.networks.list(filters={"label": [PROJECT, STACK, ROLE]}):
         labels = network.attrs["Labels"]
         pools = network.attrs["IPAM"]["Config"]
-        if labels[_ROLE] == "instances" and pools:
-            subnets[labels[_PROJECT], labels[_STACK]] = IPv4Network(pools[0]["Subnet"])
+        if labels[ROLE] == "instances" and pools:
+            subnets[labels[PROJECT], labels[STACK]] = IPv4Network(pools[0]["Subnet"])
     return subnets

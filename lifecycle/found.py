@@ -10,11 +10,12 @@ from docker.models.containers import Container
 
 from lifecycle import balancer_config, docker_host, member
 from lifecycle.errors import LifecycleError
-from lifecycle.observe import ANY, CPUS, INSTANCE, MEMORY_NODES, ROLE, address_of
+from lifecycle.observe import addresses, planned
 from lifecycle.proof import Proof
 from lifecycle.proof import read as read_proof
 from lifecycle.spec import BalancerRef
 from lifecycle.stack_file import StackFile
+from planner.labels import CPUS, INSTANCE, MEMORY_NODES, ROLE
 from planner.nginx import LISTEN_PORT
 
 BALANCER = "balancer"
@@ -90,18 +91,30 @@ def _by_numbers(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
-def planned(container: Container, label: str) -> str | None:
-    """Return the Linux list that *container* was activated with; none: it is not bound."""
-    value = container.labels.get(label, ANY)
-    return None if value == ANY else value
-
-
 def port_of(container: Container) -> int:
     """Return the port that the server in *container* listens on, as its command line says."""
     if container.labels[ROLE] == BALANCER:
         return LISTEN_PORT
     command: list[str] = container.attrs["Config"]["Cmd"]
     return next(int(value) for flag, value in pairwise(command) if flag == "--rest_port")
+
+
+def address_of(container: Container) -> str:
+    """
+    Return the address of *container* among the instances.
+
+    Raises:
+        LifecycleError: it has none.
+    """
+    if found := addresses(container):
+        return found[0]
+    raise LifecycleError(
+        subject=str(container.name),
+        step="looking for its address",
+        seen="it is cut off from the instances' network",
+        remedy=f"remove it with `docker rm -f {container.name}`, then run "
+        "`make up`, which makes it again",
+    )
 
 
 def placement(container: Container) -> tuple[Proof | None, tuple[str, ...]]:

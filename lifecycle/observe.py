@@ -24,13 +24,7 @@ from lifecycle.ports import published_by
 from lifecycle.proof import Proof, parse_statuses
 from lifecycle.supported import refuse_unsupported
 from planner.claims import Claim
-
-INSTANCE = "ovms-numa.instance"
-INCARNATION = "ovms-numa.incarnation"
-ROLE = "ovms-numa.role"
-CPUS = "ovms-numa.cpus"
-MEMORY_NODES = "ovms-numa.memory-nodes"
-ANY = "any"
+from planner.labels import ANY, CPUS, INCARNATION, INSTANCE, MEMORY_NODES, ROLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,16 +128,22 @@ def _observe(
         missing_images=missing,
         claims=read_claims(client, host, labels),
         cordoned=cordoned_in(files or {}),
-        addresses={address_of(one): name for name, one in instances.items()},
+        addresses={address: name for name, one in instances.items() for address in addresses(one)},
         published=published_by(balancer) if balancer else frozenset(),
     )
 
 
-def address_of(container: Container) -> str:
-    """Return the address of *container* among the instances: the one that was given to it."""
+def addresses(container: Container) -> tuple[str, ...]:
+    """Return the addresses that were given to *container*: one, unless it was cut off by hand."""
     networks = container.attrs["NetworkSettings"]["Networks"].values()
     given = ((network["IPAMConfig"] or {}).get("IPv4Address") for network in networks)
-    return next(str(address) for address in given if address)
+    return tuple(str(address) for address in given if address)
+
+
+def planned(container: Container, label: str) -> str | None:
+    """Return the Linux list that *container* was activated with; none: it is not bound."""
+    value = container.labels.get(label, ANY)
+    return None if value == ANY else value
 
 
 def cordoned_in(files: Mapping[str, bytes]) -> frozenset[str]:
@@ -200,8 +200,10 @@ def _instance_fault(
     policy = container.attrs["HostConfig"]["RestartPolicy"]["Name"]
     if policy != "unless-stopped":
         return f"has the restart policy {policy!r} instead of 'unless-stopped'"
-    planned = (_planned(container, CPUS), _planned(container, MEMORY_NODES))
-    if moved := _placement(container).faults(*planned):
+    found = _placement(container)
+    if not found.tasks:
+        return "shows no task in the /proc of this machine: it just ended, or is not on it"
+    if moved := found.faults(planned(container, CPUS), planned(container, MEMORY_NODES)):
         return f"was re-pinned: {'; '.join(moved)}"
     return None if files is None else member.member_fault(files, name)
 
@@ -210,11 +212,6 @@ def _balancer_fault(container: Container, files: Mapping[str, bytes] | None) -> 
     if container.status != "running":
         return f"is {container.status}, not running"
     return member.configuration_fault(files or {})
-
-
-def _planned(container: Container, label: str) -> str | None:
-    value = container.labels.get(label, ANY)
-    return None if value == ANY else value
 
 
 def _placement(container: Container) -> Proof:

@@ -7,11 +7,12 @@ import docker
 from docker.models.containers import Container
 from requests.exceptions import RequestException
 
-from lifecycle import balancer_config, docker_host
+from lifecycle import docker_host
 from lifecycle.disk import shortage
 from lifecycle.docker_failure import timed_out
 from lifecycle.errors import MAKE_SPACE, LifecycleError
 from lifecycle.spec import Prepare
+from planner.labels import owner_of
 
 # Inside the helper container.
 _INPUT = "/tmp/model"  # noqa: S108
@@ -69,7 +70,7 @@ def prepare(spec: Prepare, progress: Callable[[str], None]) -> dict[str, object]
 
 
 def _helper(client: docker.DockerClient, spec: Prepare) -> Container:
-    owner = balancer_config.owner(client.volumes.get(spec.volume).attrs["Labels"] or {})
+    owner = owner_of(client.volumes.get(spec.volume).attrs["Labels"] or {})
     # One that an earlier try could not remove, as Docker had stopped: it holds the volume.
     labels = [f"{key}={value}" for key, value in {**owner, _CONVERTS: spec.volume}.items()]
     for left in client.containers.list(all=True, ignore_removed=True, filters={"label": labels}):

@@ -25,6 +25,7 @@ from lifecycle import (
     recover_state,
 )
 from lifecycle.errors import LifecycleError
+from planner.labels import STATE, stack_labels
 
 Say = Callable[[str], None]
 
@@ -120,11 +121,8 @@ def _remove_leftovers(project: str, stack: str, say: Say, *, settle: bool) -> No
     state_id = state.state_id()
     if state_id is None:
         return  # whatever carries a state's label waits for that label's value
-    labels = (
-        f"ovms-numa.project={project}",
-        f"ovms-numa.stack={stack.rpartition('/')[2]}",
-        f"ovms-numa.state={state_id}",
-    )
+    own = {**stack_labels(project, stack.rpartition("/")[2]), STATE: state_id}
+    labels = tuple(f"{key}={value}" for key, value in own.items())
     for host in state.docker_hosts():
         recover_docker.remove_leftovers(host, labels, state, say, settle=settle)
 

@@ -7,6 +7,7 @@ import yaml
 
 from lifecycle.errors import LifecycleError
 from planner.errors import SettingsError
+from planner.labels import stack_labels
 from planner.settings import Settings, parse_settings
 from planner.stack_file import stack_settings
 
@@ -35,7 +36,7 @@ class StackFile:
     @property
     def labels(self) -> dict[str, str]:
         """The labels that everything of the stack on its host carries."""
-        return {"ovms-numa.project": self.project, "ovms-numa.stack": self.name}
+        return stack_labels(self.project, self.name)
 
 
 def read_stack_file(path: Path) -> StackFile:

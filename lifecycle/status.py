@@ -9,17 +9,19 @@ from urllib.parse import quote
 from docker.models.containers import Container
 
 from lifecycle import balancer_config, docker_host, proof
+from lifecycle.errors import LifecycleError
 from lifecycle.found import (
     BALANCER,
     Found,
+    address_of,
     find_stack,
     placement,
-    planned,
     port_of,
     reference,
 )
-from lifecycle.observe import ANY, CPUS, MEMORY_NODES, Observation, address_of, observe
+from lifecycle.observe import Observation, observe, planned
 from lifecycle.stack_file import StackFile
+from planner.labels import ANY, CPUS, MEMORY_NODES
 from planner.nginx import LISTEN_PORT
 
 _AT_A_TIME = 16
@@ -184,8 +186,13 @@ def _unanswered(found: Found, name: str, container: Container) -> Iterator[str]:
         if balancer_config.loaded_generation(reference(found)) is None:
             yield f"does not answer at {address_of(container)}:{LISTEN_PORT}"
         return
+    try:
+        address = address_of(container)
+    except LifecycleError as error:
+        yield error.seen
+        return
     for model in found.stack.settings.models.names:
-        seen = _ready(address_of(container), port_of(container), model)
+        seen = _ready(address, port_of(container), model)
         if seen != "200":
             yield f"is not ready with the model {model!r}: it answers {seen}"
 

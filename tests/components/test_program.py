@@ -9,9 +9,9 @@ from unittest import mock
 import pulumi
 import pytest
 
-from components.arguments import stack_labels
 from images.recipes import recipe_hash
 from lifecycle import spec as specs
+from planner.labels import stack_labels
 from tests.components.conftest import (
     COMMAND,
     CONTAINER,

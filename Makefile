@@ -77,10 +77,15 @@ check: setup-dev ## Format, lint, types, import rules and the fast tests.
 	@$(VENV)/ruff check .
 	@$(VENV)/mypy $(TYPED)
 	@$(VENV)/lint-imports --no-logo 2>/dev/null || $(VENV)/lint-imports
-	@$(VENV)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=100
+	@$(VENV)/python -m pytest -n auto --maxprocesses 8 --cov --cov-report=term:skip-covered --cov-fail-under=100
 
-test: check setup go-test ## All tests: `make check`, the engine's, and the real engine on the real Docker.
-	@$(VENV)/python -m pytest -m engine --durations=15
+test: ## All tests: `make check`, the engine's, and the real engine on the real Docker.
+	@took=; for part in check setup go-test engine-test; do \
+	  SECONDS=0; $(MAKE) $$part || exit; took+="make $$part: $$SECONDS s"$$'\n'; done; echo -n "$$took"
+
+.PHONY: engine-test
+engine-test: setup-dev setup
+	@$(VENV)/python -m pytest -m 'engine or changes' --durations=15
 
 # With the flags of the build, so that what it compiled is not compiled again.
 go-test: engine

@@ -60,6 +60,9 @@ class Stack:
     client: docker.DockerClient = field(default_factory=docker.from_env)
     enter: tuple[str, ...] = ()
     """The words that begin a command in the network where its Docker engine is."""
+    as_made: bool = False
+    """Whether the last run was a preview of the settings it was made with, which found nothing."""
+    _changed: bool = False
 
     def __post_init__(self) -> None:
         (self.folder / "state").mkdir(parents=True)
@@ -80,6 +83,7 @@ class Stack:
         settings = {key: dict(value) for key, value in self.settings.items()}
         for section, values in changes.items():
             settings[section] = {**settings.get(section, {}), **values}
+        self._changed, self.as_made = bool(changes), False
         text = {
             "encryptionsalt": self._salt,
             "config": {f"{PROJECT}:settings": settings},
@@ -128,11 +132,14 @@ class Stack:
     def _operation(self, operation: str, *arguments: str) -> Run:
         events = self.folder / "events.json"
         events.unlink(missing_ok=True)
+        self.as_made = False
         run = self._pulumi(
             operation,
             *("--stack", self.name, "--config-file", str(self.folder / "stack.yaml")),
             *("--event-log", str(events), "--non-interactive", "--color", "never", *arguments),
         )
+        unchanged = "--expect-no-changes" in arguments and run.status == 0 and not self._changed
+        self.as_made = operation == "preview" and unchanged
         return Run(status=run.status, output=run.output, steps=_steps(events, operation))
 
     def _pulumi(self, *arguments: str) -> Run:

@@ -1,6 +1,6 @@
 """What happened to the containers since: `preview` says it in words, `up` repairs it, once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -14,7 +14,7 @@ CURRENT = "/etc/ovms-numa/current"
 
 
 @pytest.fixture
-def repaired(stack: Stack) -> Iterator[Callable[[str], set[str]]]:
+def repaired(stack: Stack) -> Callable[[str], set[str]]:
     """Check that a drift is shown with *words*, repaired and then gone; return what changed."""
 
     def check(words: str) -> set[str]:
@@ -29,8 +29,7 @@ def repaired(stack: Stack) -> Iterator[Callable[[str], set[str]]]:
         assert "drift:" not in after.output
         return {step.name for step in up.changed()}
 
-    yield check
-    stack.up()
+    return check
 
 
 Repaired = Callable[[str], set[str]]

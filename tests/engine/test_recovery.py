@@ -22,7 +22,7 @@ pytestmark = pytest.mark.engine
 SETTINGS = {
     "hosts": {"local": {"subnet": "172.30.112.0/24"}},
     "placement": {"instances-per-node": 2, "cores-per-instance": 1, "cpu-sharing": "allowed"},
-    "balancer": {"port": 18090},
+    "balancer": {"port": 18090, "keepalive-min-timeout-s": 1},
     "rollout": {"start-timeout-s": 120, "drain-timeout-s": 120, "stop-timeout-s": 5},
 }
 FIRST, SECOND = INSTANCES

@@ -28,7 +28,7 @@ from planner.topology import HostTopology
 
 ROOT = Path(__file__).parents[1]
 TOPOLOGY = "hosts/dual-socket.json"
-NODES = 2
+STACK = "bench-preview"
 
 SIZES = {2: (1, 1), 8: (1, 4), 16: (2, 4), 32: (4, 4), 128: (16, 4)}
 """Hosts and instances on each of their two NUMA nodes, by the number of all instances."""
@@ -85,14 +85,17 @@ class Bench:
             "config": {"ovms-numa:settings": dict(settings)},
         }
         self._file.write_text(yaml.safe_dump(text))
-        self._pulumi("stack", "select", "--create", "bench")
+        beside = ROOT / f"Pulumi.{STACK}.yaml"
+        if beside.exists():
+            raise RuntimeError(f"{beside} is there, which this would remove; move it away")
+        self._pulumi("stack", "init", STACK, "--no-select")
         # The command line writes one beside the project's own, and takes no other place for it.
-        (ROOT / "Pulumi.bench.yaml").unlink()
+        beside.unlink()
 
     def preview(self, *arguments: str) -> str:
         """Run a preview and return what it printed."""
         return self._pulumi(
-            "preview", "--stack", "bench", "--config-file", str(self._file), *arguments
+            "preview", "--stack", STACK, "--config-file", str(self._file), *arguments
         )
 
     def settle(self) -> int:
@@ -102,7 +105,7 @@ class Bench:
     def _store(self, deployment: dict[str, Any]) -> None:
         file = self._folder / "deployment.json"
         file.write_text(json.dumps({"version": 3, "deployment": deployment}))
-        self._pulumi("stack", "import", "--stack", "bench", "--file", str(file))
+        self._pulumi("stack", "import", "--stack", STACK, "--file", str(file))
 
     def _pulumi(self, *arguments: str) -> str:
         environment = {
@@ -200,6 +203,8 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--output", type=Path, help="the file to write; left out: print it")
     arguments = parser.parse_args(argv)
+    if arguments.output is not None:
+        arguments.output.parent.mkdir(parents=True, exist_ok=True)
     lines = []
     for instances in arguments.instances:
         lines.append(measure(instances, arguments.runs))

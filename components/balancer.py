@@ -13,6 +13,7 @@ from components.container import (
     hardened,
     labelled,
     undrifted,
+    unseen_labels,
 )
 from components.network import network
 from components.seen import Seen
@@ -136,6 +137,7 @@ class Balancer(pulumi.ComponentResource):
         inner: docker.Network,
         outer: docker.Network,
     ) -> docker.Container:
+        labels = labelled(args["labels"], "balancer", self._seen)
         return docker.Container(
             name,
             name=f"{args['prefix']}-{name}",
@@ -156,13 +158,16 @@ class Balancer(pulumi.ComponentResource):
                     ip=args["publish_address"],
                 )
             ],
-            labels=container_labels(labelled(args["labels"], "balancer", self._seen)),
+            labels=container_labels(labels),
             # Nginx ends its streams before it stops.
             stop_signal="SIGQUIT",
             destroy_grace_seconds=30,
             **hardened(open_files=OPEN_FILES),
             opts=pulumi.ResourceOptions.merge(
-                self._options("labels"),
-                pulumi.ResourceOptions(replace_on_changes=REPLACE_ON_CHANGES),
+                self._options(),
+                pulumi.ResourceOptions(
+                    replace_on_changes=REPLACE_ON_CHANGES,
+                    ignore_changes=unseen_labels(labels, self._seen),
+                ),
             ),
         )

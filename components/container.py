@@ -50,6 +50,16 @@ def container_labels(labels: Mapping[str, pulumi.Input[str]]) -> list[docker.Con
     return [docker.ContainerLabelArgs(label=key, value=labels[key]) for key in sorted(labels)]
 
 
+def unseen_labels(labels: Mapping[str, object], seen: Seen) -> list[str]:
+    """
+    Return what of *labels* a container keeps where the host was not looked at.
+
+    Only the incarnation, which is not known then: the others say what the settings want, and a
+    change of them must show.
+    """
+    return seen.unseen(f"labels[{sorted(labels).index(INCARNATION)}].value")
+
+
 def labelled(
     labels: Mapping[str, pulumi.Input[str]], role: str, seen: Seen, incarnation: str | None = None
 ) -> dict[str, pulumi.Input[str]]:

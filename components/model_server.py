@@ -13,6 +13,7 @@ from components.container import (
     hardened,
     labelled,
     undrifted,
+    unseen_labels,
 )
 from components.seen import Seen
 from planner.labels import ANY, CPUS, INSTANCE, MEMORY_NODES, MODELS
@@ -102,6 +103,16 @@ class ModelServer(pulumi.ComponentResource):
     def _container(
         self, name: str, args: InstanceArgs, after: list[pulumi.Resource]
     ) -> docker.Container:
+        labels = {
+            **labelled(args["labels"], name, args["seen"]),
+            INSTANCE: name,
+            # What a look at the host compares with. Docker's provider has no input for
+            # memory nodes; as a label a change of them replaces.
+            CPUS: args["cpus"] or ANY,
+            MEMORY_NODES: args["memory_nodes"] or ANY,
+            # The server reads config.json when it starts, and not again.
+            MODELS: ",".join(sorted(args["models"])),
+        }
         return docker.Container(
             name,
             name=args["container"],
@@ -122,18 +133,7 @@ class ModelServer(pulumi.ComponentResource):
                 )
             ],
             ports=_ports(args),
-            labels=container_labels(
-                {
-                    **labelled(args["labels"], name, args["seen"]),
-                    INSTANCE: name,
-                    # What a look at the host compares with. Docker's provider has no input for
-                    # memory nodes; as a label a change of them replaces.
-                    CPUS: args["cpus"] or ANY,
-                    MEMORY_NODES: args["memory_nodes"] or ANY,
-                    # The server reads config.json when it starts, and not again.
-                    MODELS: ",".join(sorted(args["models"])),
-                }
-            ),
+            labels=container_labels(labels),
             destroy_grace_seconds=args["timeouts"]["stop_s"],
             **hardened(open_files=args["open_files"]),
             # By `depends_on` alone: a property of another instance would make the engine delete
@@ -143,7 +143,7 @@ class ModelServer(pulumi.ComponentResource):
                 depends_on=after,
                 delete_before_replace=True,
                 replace_on_changes=REPLACE_ON_CHANGES,
-                ignore_changes=args["seen"].unseen("labels"),
+                ignore_changes=unseen_labels(labels, args["seen"]),
             ),
         )
 

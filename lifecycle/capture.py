@@ -143,16 +143,21 @@ def _replace(path: Path, name: str, live: HostTopology) -> Iterator[str]:
         yield f"{path} is new."
         return
     try:
-        found = differences(read_topology(str(path)), live)
+        held = read_topology(str(path))
     except TopologyError:
         _write(path, render(name, live))
         yield f"{path} held no topology that can be read, and is written anew."
         return
-    # Memory that differs as it does from boot to boot must not reach a plan.
-    if found or json.dumps(_note(name)) not in path.read_text():
+    if found := differences(held, live):
         _write(path, render(name, live))
-    yield f"{path} is written anew; what differs:" if found else f"{path}: nothing differs."
-    yield from (f"  {phrase}" for phrase in found)
+        yield f"{path} is written anew; what differs:"
+        yield from (f"  {phrase}" for phrase in found)
+    elif json.dumps(_note(name)) not in path.read_text():
+        # Memory that differs as it does from boot to boot must not reach a plan.
+        _write(path, render(name, held))
+        yield f"{path}: nothing differs; it now says that it is captured."
+    else:
+        yield f"{path}: nothing differs."
 
 
 def _write(path: Path, text: str) -> None:

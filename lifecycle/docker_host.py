@@ -115,7 +115,8 @@ def _execute(container: Container, argv: tuple[str, ...], within_s: float) -> Ex
 
 def _refused(error: APIError) -> "CommandError":
     text = str(error.explanation)
-    gone = error.status_code == 404 or (error.status_code == 409 and "is not running" in text)
+    # A daemon that was restarted beneath its containers answers 404 for the command alone.
+    gone = "No such container" in text or (error.status_code == 409 and "is not running" in text)
     return ContainerGoneError(text) if gone else CommandError(text)
 
 

@@ -97,7 +97,9 @@ def _wait_for_zero(spec: Activation, container: Container, progress: Progress) -
     while True:
         count = None
         try:
-            count = proof.connections(container, spec.port)
+            left_s = max(deadline - time.monotonic(), _POLL_S)
+            within_s = min(left_s, docker_host.COMMAND_WITHIN_S)
+            count = proof.connections(container, spec.port, within_s=within_s)
         except docker_host.ContainerGoneError:
             return 0
         except docker_host.CommandError as error:

@@ -1,8 +1,9 @@
 """What can go wrong on a host, in words an operator can act on."""
 
 _DISK_FULL = "no space left on device"
-# The kernel's answer also where a CPU set of a control group cannot be had; no disk is full then.
-_NO_DISK = "/sys/fs/cgroup"
+# The kernel's answer also where a CPU set of a control group cannot be had, where the shared memory
+# of a container is full, and where there are too many watches; no disk is full then.
+_NO_DISK = ("/sys/fs/cgroup", "/dev/shm", "inotify")  # noqa: S108
 MAKE_SPACE = (
     "make space on that disk (Docker's own is at the Docker Root Dir that `docker info` shows, "
     "and `docker system df` says what takes it), then run this again: it goes on from here"
@@ -15,7 +16,8 @@ class LifecycleError(Exception):
     A step on a host failed.
 
     Its text says whom it concerns, the step, what was seen, the server's last log lines where
-    there are some, and what to do. Where a full disk was seen, that is to make space.
+    there are some, and what to do. Where a full disk was seen, or is what the last log line
+    names, that is to make space.
     """
 
     def __init__(
@@ -24,7 +26,7 @@ class LifecycleError(Exception):
         self.subject = subject
         self.step = step
         self.seen = seen
-        self.remedy = MAKE_SPACE if _names_a_full_disk(seen, *log_lines) else remedy
+        self.remedy = MAKE_SPACE if _names_a_full_disk(seen, *log_lines[-1:]) else remedy
         self.log_lines = log_lines
         log = "".join(f"\n    {line}" for line in log_lines)
         super().__init__(
@@ -39,4 +41,7 @@ class RemoteHostError(LifecycleError):
 
 
 def _names_a_full_disk(*texts: str) -> bool:
-    return any(_DISK_FULL in text.lower() and _NO_DISK not in text for text in texts)
+    return any(
+        _DISK_FULL in text.lower() and not any(place in text for place in _NO_DISK)
+        for text in texts
+    )

@@ -42,7 +42,7 @@ class Observation:
         claims: what other stacks have of the host.
         cordoned: the instances that an operator holds closed; that is no fault.
         addresses: what the instances are called that have an address, by that address.
-        published: the ports of the host that the stack's balancer has now.
+        published: addresses and ports of the host that the stack's balancer has now.
         warnings: what an update may fail on, with what to do, as whole sentences.
     """
 
@@ -54,7 +54,7 @@ class Observation:
     claims: tuple[Claim, ...] = ()
     cordoned: frozenset[str] = frozenset()
     addresses: Mapping[str, str] = field(default_factory=dict)
-    published: frozenset[int] = frozenset()
+    published: frozenset[tuple[str, int]] = frozenset()
     warnings: tuple[str, ...] = ()
 
     def drift(self) -> tuple[str, ...]:

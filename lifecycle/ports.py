@@ -7,10 +7,13 @@ from docker.models.containers import Container
 
 from lifecycle.errors import LifecycleError
 
+_ALL = "0.0.0.0"  # noqa: S104 (compared, not listened on)
 _AT_REST = ("created", "exited", "dead")
 
 
-def refuse_taken_port(host: str, address: str, port: int, *, own: frozenset[int]) -> None:
+def refuse_taken_port(
+    host: str, address: str, port: int, *, own: frozenset[tuple[str, int]]
+) -> None:
     """
     Refuse a port of this machine that another program has.
 
@@ -20,12 +23,16 @@ def refuse_taken_port(host: str, address: str, port: int, *, own: frozenset[int]
         host: the host's name in the settings.
         address: of this machine; IPv4.
         port: to be published there.
-        own: the ports that the stack's balancer has now, which are not taken.
+        own: addresses and ports that the stack's balancer has now, which are not taken.
 
     Raises:
         LifecycleError: another program listens there.
     """
-    if port in own or not _is_taken(address, port):
+    # What has all addresses also has each, and is in the way of itself alone.
+    own_there = {its for its, number in own if number == port}
+    if own_there & {address, _ALL} or (own_there and address == _ALL):
+        return
+    if not _is_taken(address, port):
         return
     raise LifecycleError(
         subject=host,
@@ -36,12 +43,14 @@ def refuse_taken_port(host: str, address: str, port: int, *, own: frozenset[int]
     )
 
 
-def published_by(container: Container) -> frozenset[int]:
-    """Return the ports of the host that *container* has now; at rest it has none."""
+def published_by(container: Container) -> frozenset[tuple[str, int]]:
+    """Return addresses and ports of the host that *container* has now; at rest it has none."""
     if container.status in _AT_REST:
         return frozenset()
     bindings = (container.attrs["HostConfig"]["PortBindings"] or {}).values()
-    return frozenset(int(one["HostPort"]) for ports in bindings for one in ports or ())
+    return frozenset(
+        (one["HostIp"] or _ALL, int(one["HostPort"])) for ports in bindings for one in ports or ()
+    )
 
 
 def _is_taken(address: str, port: int) -> bool:

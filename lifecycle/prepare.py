@@ -59,9 +59,10 @@ def prepare(spec: Prepare, progress: Callable[[str], None]) -> dict[str, object]
                 subject=spec.volume,
                 step="converting the model",
                 seen=f"{seen}; {little}" if little else seen,
-                # Of what cannot be written the last line is enough; the others are a traceback.
-                log_lines=docker_host.last_lines(helper)[-1 if little else 0 :],
-                remedy=MAKE_SPACE
+                log_lines=docker_host.last_lines(helper),
+                # A program that cannot write does not always say why.
+                remedy=f"if its log names something that could not be written, {MAKE_SPACE}; else "
+                "correct what it names"
                 if little
                 else "correct what its log names, then run `pulumi up` again",
             )

@@ -89,10 +89,14 @@ def parse_statuses(statuses: str) -> Proof:
     )
 
 
-def connections(container: Container, port: int) -> int:
-    """Return how many TCP connections to *port* are open in *container*."""
+def connections(
+    container: Container, port: int, *, within_s: float = docker_host.COMMAND_WITHIN_S
+) -> int:
+    """Return how many TCP connections to *port* are open in *container*; bounded by *within_s*."""
     return sum(
-        1 for local, state, _ in _sockets(container) if state == _ESTABLISHED and local == port
+        1
+        for local, state, _ in _sockets(container, within_s)
+        if state == _ESTABLISHED and local == port
     )
 
 
@@ -115,13 +119,16 @@ def _owners(container: Container, port: int) -> tuple[int, ...]:
     return tuple(sorted(owners))
 
 
-def _sockets(container: Container) -> Iterator[tuple[int, str, str]]:
+def _sockets(
+    container: Container, within_s: float = docker_host.COMMAND_WITHIN_S
+) -> Iterator[tuple[int, str, str]]:
     """Yield local port, state and inode of every TCP socket of *container*'s network."""
     table = docker_host.run(
         container,
         "sh",
         "-c",
         "cat /proc/net/tcp && if [ -e /proc/net/tcp6 ]; then cat /proc/net/tcp6; fi",
+        within_s=within_s,
     )
     for line in table.splitlines():
         columns = line.split()

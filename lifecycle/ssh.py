@@ -95,7 +95,16 @@ class SshHost:
         if self.known_hosts is not None:
             # Quoted, as ssh takes several files; a percent sign begins one of its tokens.
             path = str(self.known_hosts).replace("%", "%%")
-            settings |= {"UserKnownHostsFile": f'"{path}"', "GlobalKnownHostsFile": "/dev/null"}
+            settings |= {
+                "UserKnownHostsFile": f'"{path}"',
+                "GlobalKnownHostsFile": "/dev/null",
+                # Other ways by which the user's configuration may have a key trusted; clients
+                # before OpenSSH 8.5 do not know the last.
+                "VerifyHostKeyDNS": "no",
+                "NoHostAuthenticationForLocalhost": "no",
+                "IgnoreUnknown": "KnownHostsCommand",
+                "KnownHostsCommand": "none",
+            }
         return tuple(part for name, value in settings.items() for part in ("-o", f"{name}={value}"))
 
     @property

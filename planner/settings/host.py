@@ -1,5 +1,6 @@
 """The hosts, and how instances lie on their NUMA nodes."""
 
+import ipaddress
 import re
 from collections.abc import Iterator
 from ipaddress import IPv4Network
@@ -32,6 +33,22 @@ def _host_name(value: str) -> str:
 
 
 HostName = Annotated[str, AfterValidator(_host_name)]
+
+
+def _reached(value: str) -> str:
+    address = ipaddress.IPv4Address(value)
+    kinds = {
+        "every address of a host": address.is_unspecified,
+        "a host's way to itself": address.is_loopback,
+        "a group of hosts": address.is_multicast or address.is_reserved,
+    }
+    for kind, is_one in kinds.items():
+        if is_one:
+            raise fault(
+                f"{value!r} is {kind}, and the balancer must reach this host there from another "
+                "one; write an address of the host in a private network"
+            )
+    return value
 
 
 def _docker(value: str) -> str:
@@ -106,7 +123,7 @@ class HostSettings(Section):
         default=IPv4Network("172.30.80.0/24"),
         description="Private IPv4 network (/16 to /27) of the instances, unused on the host.",
     )
-    address: Address | None = Field(
+    address: Annotated[Address, AfterValidator(_reached)] | None = Field(
         default=None,
         description="IPv4 address of the host on which its instances publish their ports for a "
         "balancer on another host, in a network of their own; null beside the balancer.",

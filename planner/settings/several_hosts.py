@@ -1,5 +1,6 @@
 """What hosts of one stack must have and must not share."""
 
+import ipaddress
 from collections.abc import Iterator, Mapping
 
 from planner.settings.host import HostSettings
@@ -28,12 +29,27 @@ def host_faults(
         return
     yield from _shared(hosts, "docker", "one engine is one host")
     yield from _shared(hosts, "address", "instances of both would meet there")
-    for name in sorted(hosts):
-        if len(hosts) > 1 and name != balancer_host and hosts[name].address is None:
+    if balancer_host is not None:
+        yield from _unreached(hosts, balancer_host)
+
+
+def _unreached(hosts: Mapping[str, HostSettings], balancer_host: str) -> Iterator[tuple[str, str]]:
+    """Yield the hosts whose instances the balancer cannot reach."""
+    subnet = hosts[balancer_host].subnet
+    for name in sorted(set(hosts) - {balancer_host}):
+        its = hosts[name].address
+        if its is None:
             yield (
                 f"hosts.{name}.address",
                 f"is null, and the balancer runs on {balancer_host}; write an IPv4 address of "
                 f"{name} that {balancer_host} reaches in a private network",
+            )
+        elif ipaddress.IPv4Address(its) in subnet:
+            yield (
+                f"hosts.{name}.address",
+                f"{its!r} is in the instances' network of {balancer_host} ({subnet}), from where "
+                f"{name} is not reached; write an address of {name} itself, or give "
+                f"{balancer_host} another subnet",
             )
 
 
@@ -44,9 +60,11 @@ def _shared(hosts: Mapping[str, HostSettings], key: str, why: str) -> Iterator[t
         value = getattr(hosts[name], key)
         if value is None:
             continue
-        if value in first:
+        # The one is a link to the other.
+        same = str(value).replace("unix:///var/run/", "unix:///run/")
+        if same in first:
             yield (
                 f"hosts.{name}.{key}",
-                f"{value!r} is that of host {first[value]} too, and {why}; write its own",
+                f"{value!r} is that of host {first[same]} too, and {why}; write its own",
             )
-        first.setdefault(value, name)
+        first.setdefault(same, name)

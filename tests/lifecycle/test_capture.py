@@ -120,14 +120,18 @@ def test_memory_that_another_kernel_takes_changes_no_plan(far: Far) -> None:
     assert far.file.read_bytes() == before
 
 
-def test_a_file_that_was_made_up_gives_way_to_the_capture_even_where_they_agree(far: Far) -> None:
+def test_a_file_that_was_made_up_and_is_right_is_called_captured_and_changes_no_plan(
+    far: Far,
+) -> None:
+    made_up = make_host(TWO_NODES)
     far.folder.mkdir()
-    far.file.write_text(
-        json.dumps({"note": "invented", "topology": make_host(TWO_NODES).to_json()})
-    )
+    far.file.write_text(json.dumps({"note": "invented", "topology": made_up.to_json()}))
+    less = (GIB - 100 * MIB) // 1024
+    far.shows({"sys/devices/system/node/node1/meminfo": f"Node 1 MemTotal: {less} kB\n"})
 
-    assert far.captured()[-2] == f"{far.file}: nothing differs."
+    assert far.captured()[-2] == f"{far.file}: nothing differs; it now says that it is captured."
     assert "invented" not in far.file.read_text()
+    assert read_topology(str(far.file)) == made_up
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", "\x00"])

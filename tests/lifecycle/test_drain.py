@@ -47,7 +47,7 @@ def test_zeros_between_two_connections_do_not_end_the_wait(
 ) -> None:
     """A request that waits in the server's queue, or comes from a worker that is going."""
     counts = [0, 0, 1, 0, 2, 0, 0, 0, 4]
-    monkeypatch.setattr("lifecycle.proof.connections", lambda *_: counts.pop(0))
+    monkeypatch.setattr("lifecycle.proof.connections", lambda *_, **__: counts.pop(0))
 
     assert wait(world) == 0
 

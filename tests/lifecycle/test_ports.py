@@ -9,7 +9,9 @@ from lifecycle.errors import LifecycleError
 from lifecycle.ports import published_by, refuse_taken_port
 
 
-def refused(port: int, address: str = "127.0.0.1", own: frozenset[int] = frozenset()) -> bool:
+def refused(
+    port: int, address: str = "127.0.0.1", own: frozenset[tuple[str, int]] = frozenset()
+) -> bool:
     try:
         refuse_taken_port("box", address, port, own=own)
     except LifecycleError:
@@ -49,16 +51,23 @@ def test_the_balancers_own_port_is_not_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as proxy:
         port = proxy.getsockname()[1]
 
-        assert not refused(port, own=frozenset({port}))
-        assert not refused(port, "0.0.0.0", own=frozenset({port}))  # noqa: S104
-        assert refused(port, own=frozenset({port + 1}))
+        assert not refused(port, own=frozenset({("127.0.0.1", port)}))
+        assert not refused(port, own=frozenset({("0.0.0.0", port)}))  # noqa: S104
+        assert not refused(port, "0.0.0.0", own=frozenset({("127.0.0.1", port)}))  # noqa: S104
+        assert refused(port, own=frozenset({("127.0.0.1", port + 1)}))
+        assert refused(port, own=frozenset({("10.0.0.5", port)}))
 
 
 @pytest.mark.parametrize(
     ("status", "ports"),
-    [("running", {8000}), ("restarting", {8000}), ("exited", set()), ("created", set())],
+    [
+        ("running", {("127.0.0.1", 8000)}),
+        ("restarting", {("127.0.0.1", 8000)}),
+        ("exited", set()),
+        ("created", set()),
+    ],
 )
-def test_a_container_that_is_at_rest_has_no_port(status: str, ports: set[int]) -> None:
+def test_a_container_that_is_at_rest_has_no_port(status: str, ports: set[tuple[str, int]]) -> None:
     bound = {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8000"}], "9090/tcp": None}
     container = SimpleNamespace(status=status, attrs={"HostConfig": {"PortBindings": bound}})
 

@@ -13,6 +13,21 @@ _HIGHEST_PORT = 65535
 _MIB = 1 << 20
 
 
+def offset(node: int, ordinal: int) -> int:
+    """
+    Return how far an instance's port and address are from the first ones of its host.
+
+    Cantor's pairing function: each pair has a number of its own, whatever other nodes there are.
+    The first instances of nodes 0, 1, 2 get 0, 1, 3; the second ones 2, 4, 7.
+
+    Args:
+        node: the kernel's number of the NUMA node.
+        ordinal: which of the node's instances, from 0.
+    """
+    diagonal = node + ordinal
+    return diagonal * (diagonal + 1) // 2 + ordinal
+
+
 def check_room(name: str, node: NumaNode, last_offset: int, settings: Settings) -> None:
     """
     Refuse ports above the highest, and addresses outside the host's subnet.
@@ -38,8 +53,8 @@ def check_room(name: str, node: NumaNode, last_offset: int, settings: Settings) 
     room = subnet.num_addresses - FIRST_HOST_NUMBER - 1
     if last_offset >= room:
         faults.append(
-            f"hosts.{name}.subnet: {subnet} has room for {room} instances from its 17th address "
-            f"on, but the last one of NUMA node {node.id} would be number {last_offset + 1}. "
+            f"hosts.{name}.subnet: {subnet} has {room} addresses for instances, from its 17th on, "
+            f"but the last instance of NUMA node {node.id} would get number {last_offset + 1}. "
             "Write a larger network, or lower placement.instances-per-node."
         )
     if faults:

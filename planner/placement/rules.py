@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from planner.cpuset import CpuSet
 from planner.errors import PlacementError
 from planner.placement.notes import plan_notes
-from planner.placement.room import FIRST_HOST_NUMBER, check_room, memory_faults
+from planner.placement.room import FIRST_HOST_NUMBER, check_room, memory_faults, offset
 from planner.placement.usable import all_cpus, pick_cpus, usable_cores, why_unplaced
 from planner.plan import Placement, Plan, Unplaced
 from planner.settings import PlacementSettings, Settings
@@ -20,7 +20,7 @@ def plan(settings: Settings, topologies: Mapping[str, HostTopology]) -> Plan:
     gets its usable cores [k*c, (k+1)*c), in order of lowest CPU, where c is
     ``placement.cores-per-instance``. Only with ``placement.cpu-sharing: allowed`` does the count
     go round to the node's first core again. Names, ports and addresses are of host, node and
-    ordinal alone, so that one instance more moves no other.
+    ordinal alone, so that neither an instance nor a node more moves another instance.
 
     Args:
         settings: of the stack.
@@ -96,13 +96,12 @@ def _place_node(
     rules = settings.placement
     cores = usable_cores(host, node, rules.reserved_cpus)
     each = _cores_each(name, node, cores, rules)
-    step = host.nodes[-1].id + 1
-    offsets = [node.id + ordinal * step for ordinal in range(rules.instances_per_node)]
+    offsets = [offset(node.id, ordinal) for ordinal in range(rules.instances_per_node)]
     check_room(name, node, offsets[-1], settings)
     first_address = settings.hosts[name].subnet.network_address + FIRST_HOST_NUMBER
     published = None if name == settings.balancer_host else settings.hosts[name].address
     placements: list[Placement] = []
-    for ordinal, offset in enumerate(offsets):
+    for ordinal, number in enumerate(offsets):
         own = [cores[(ordinal * each + index) % len(cores)] for index in range(each)]
         placements.append(
             Placement(
@@ -112,8 +111,8 @@ def _place_node(
                 cpus=_bound_cpus(host, own, rules),
                 memory_nodes=CpuSet.of([node.id]) if rules.memory_binding == "bind" else None,
                 threads=len(pick_cpus(own, rules.smt)),
-                port=settings.server.rest_port + offset,
-                address=str(first_address + offset),
+                port=settings.server.rest_port + number,
+                address=str(first_address + number),
                 published=published,
                 weight=each,
             )

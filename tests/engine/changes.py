@@ -60,7 +60,7 @@ def _changes() -> Iterator[Change]:
     models, balancer, rollout = "models", "balancer", "rollout"
     yield Change(setting=host, to="other", refused=True)
     yield Change(setting=f"{host}.docker", to="unix:///run/docker.sock")
-    yield Change(setting=f"{host}.topology", to="hosts/dual-socket.json", refused=True)
+    yield Change(setting=f"{host}.topology", to="hosts/dual-socket.json")
     yield Change(setting=f"{host}.subnet", to="172.30.114.0/25", up=True)
     yield Change(setting=f"{host}.address", to="10.0.0.7")
     yield Change(setting=f"{placement}.instances-per-node", to=3)

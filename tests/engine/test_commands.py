@@ -20,7 +20,7 @@ from tests.engine.test_up import INSTANCES, MODEL
 pytestmark = pytest.mark.engine
 
 FIRST, SECOND = INSTANCES
-UPSTREAMS = {FIRST: ".16:8000", SECOND: ".17:8001"}
+UPSTREAMS = {FIRST: ".16:8000", SECOND: ".18:8002"}
 
 
 @dataclass(frozen=True, slots=True)

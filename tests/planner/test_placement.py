@@ -63,15 +63,14 @@ def test_smt_says_how_many_cpus_of_a_core_are_used(smt: str, cpus: str, threads:
     assert (str(first.cpus), first.threads, first.weight) == (cpus, threads, 2)
 
 
-def test_ports_and_addresses_count_through_the_nodes_and_then_through_the_ordinals() -> None:
-    """Node ids 0 and 4: instance k of node n is number n + 5 k, whatever else there is."""
+def test_ports_and_addresses_are_of_node_and_ordinal_whatever_other_nodes_there_are() -> None:
     made = plan_of(make_host({0: ["0", "1"], 4: ["2", "3"]}), instances_per_node=2)
 
     assert {one.name: (one.port, one.address) for one in made.placements} == {
         "box-node0-0": (8000, "172.30.80.16"),
-        "box-node0-1": (8005, "172.30.80.21"),
-        "box-node4-0": (8004, "172.30.80.20"),
-        "box-node4-1": (8009, "172.30.80.25"),
+        "box-node0-1": (8002, "172.30.80.18"),
+        "box-node4-0": (8010, "172.30.80.26"),
+        "box-node4-1": (8016, "172.30.80.32"),
     }
 
 
@@ -245,7 +244,7 @@ def test_too_little_memory_and_too_few_cores_are_told_together() -> None:
     assert len(faults_of(make_host(ONE_NODE), sections)) == 2
 
 
-@pytest.mark.parametrize(("instances", "fits"), [(15, True), (16, False)])
+@pytest.mark.parametrize(("instances", "fits"), [(5, True), (6, False)])
 def test_addresses_end_with_the_subnet(instances: int, fits: bool) -> None:
     sections = {
         "hosts": {"box": {"subnet": "10.0.0.0/27"}},
@@ -253,12 +252,12 @@ def test_addresses_end_with_the_subnet(instances: int, fits: bool) -> None:
     }
     if fits:
         made = plan(make_settings(**sections), {"box": make_host(ONE_NODE)})
-        assert made.placements[-1].address == "10.0.0.30"
+        assert made.placements[-1].address == "10.0.0.30"  # the last one
         return
 
     assert faults_of(make_host(ONE_NODE), sections) == (
-        "hosts.box.subnet: 10.0.0.0/27 has room for 15 instances from its 17th address on, but "
-        "the last one of NUMA node 0 would be number 16. Write a larger network, or lower "
+        "hosts.box.subnet: 10.0.0.0/27 has 15 addresses for instances, from its 17th on, but the "
+        "last instance of NUMA node 0 would get number 21. Write a larger network, or lower "
         "placement.instances-per-node.",
     )
 

@@ -165,5 +165,4 @@ def test_a_new_node_neither_renames_nor_moves_the_instances_of_the_others(
 
     after = plan_or_skip(make_host({**nodes, 10: new_cores}), placement)
 
-    kept = {one.name: (one.cpus, one.memory_nodes) for one in after.placements}
-    assert all(kept[one.name] == (one.cpus, one.memory_nodes) for one in before.placements)
+    assert set(before.placements) <= set(after.placements)

@@ -111,7 +111,7 @@ def address_of(container: Container) -> str:
     raise LifecycleError(
         subject=str(container.name),
         step="looking for its address",
-        seen="it is cut off from the instances' network",
+        seen="is cut off from the instances' network",
         remedy=f"remove it with `docker rm -f {container.name}`, then run "
         "`make up`, which makes it again",
     )

@@ -114,23 +114,35 @@ def _observe(
     instances = {one.labels[INSTANCE]: one for one in containers if INSTANCE in one.labels}
     faults = {name: _instance_fault(one, name, files) for name, one in instances.items()}
     faults["balancer"] = _balancer_fault(balancer, files) if balancer else None
-    labelled: list[Mapping[str, str]] = [
-        *(one.labels for one in containers),
-        *(one.attrs["Labels"] or {} for one in client.volumes.list(filters={"label": own})),
-        *(one.attrs["Labels"] or {} for one in client.networks.list(filters={"label": own})),
-    ]
     missing = frozenset(image for image in images if not _has_image(client, image))
+    # Connecting it again by hand would not give it its address: it is made again, as one that
+    # is gone.
+    cut_off = {name for name, one in instances.items() if not addresses(one)}
+    incarnations = _incarnations(client, containers, own)
+    running = {name for name, one in instances.items() if one.status == "running"}
     return Observation(
-        incarnations={its[ROLE]: its[INCARNATION] for its in labelled if ROLE in its},
+        incarnations={role: word for role, word in incarnations.items() if role not in cut_off},
         faults={name: fault for name, fault in faults.items() if fault},
         gone=tuple(sorted(_gone(containers, files, missing))),
-        serving=frozenset(name for name, one in instances.items() if one.status == "running"),
+        serving=frozenset(running - cut_off),
         missing_images=missing,
         claims=read_claims(client, host, labels),
         cordoned=cordoned_in(files or {}),
         addresses={address: name for name, one in instances.items() for address in addresses(one)},
         published=published_by(balancer) if balancer else frozenset(),
     )
+
+
+def _incarnations(
+    client: docker.DockerClient, containers: Iterable[Container], own: list[str]
+) -> dict[str, str]:
+    """Return the incarnation of all that carries the labels *own*, by its role."""
+    labelled: list[Mapping[str, str]] = [
+        *(one.labels for one in containers),
+        *(one.attrs["Labels"] or {} for one in client.volumes.list(filters={"label": own})),
+        *(one.attrs["Labels"] or {} for one in client.networks.list(filters={"label": own})),
+    ]
+    return {its[ROLE]: its[INCARNATION] for its in labelled if ROLE in its}
 
 
 def addresses(container: Container) -> tuple[str, ...]:
@@ -195,6 +207,8 @@ def _refuse_foreign(client: docker.DockerClient, names: Iterable[str]) -> None:
 def _instance_fault(
     container: Container, name: str, files: Mapping[str, bytes] | None
 ) -> str | None:
+    if not addresses(container):
+        return "is cut off from the instances' network"
     if container.status != "running":
         return f"is {container.status}, not running"
     policy = container.attrs["HostConfig"]["RestartPolicy"]["Name"]

@@ -58,6 +58,15 @@ def test_an_instance_that_was_removed(stack: Stack, repaired: Repaired) -> None:
     assert changed == {FIRST, f"{FIRST}-activation"}
 
 
+def test_an_instance_that_was_cut_off_its_network(stack: Stack, repaired: Repaired) -> None:
+    network = stack.client.networks.get(f"{stack.prefix}-instances")
+    network.disconnect(stack.container(FIRST))
+
+    changed = repaired(f"drift: {FIRST} is cut off from the instances' network")
+
+    assert changed == {FIRST, f"{FIRST}-activation"}
+
+
 def test_an_instance_that_was_moved_to_other_cpus(stack: Stack, repaired: Repaired) -> None:
     stack.container(FIRST).update(cpuset_cpus="1")
 

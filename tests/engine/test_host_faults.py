@@ -153,8 +153,9 @@ def _up(stack: Stack, words: str, happens: Callable[[], None]) -> Run:
             if waiting and re.search(words, line.rstrip()):
                 waiting = False
                 happens()
+    status = process.wait(timeout=60)
     assert not waiting, "".join(lines)
-    return Run(status=process.wait(timeout=60), output="".join(lines))
+    return Run(status=status, output="".join(lines))
 
 
 def _told(stack: Stack, run: Run) -> str:

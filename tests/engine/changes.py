@@ -1,6 +1,7 @@
 """One change of every setting, and what the engine shows and does for it, in words."""
 
 import json
+import re
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -228,10 +229,7 @@ class Changing:
         """Return the sentences with which *change* is refused."""
         run = preview_of(self.stack, changed(self.stack.settings, {change.setting: change.to}))
         assert run.status != 0, run.output
-        said = (line.strip() for line in run.output.splitlines())
-        return " ".join(
-            line.removeprefix("error: ") for line in said if " gets the address " in line
-        )
+        return " ".join(dict.fromkeys(re.findall(r"\S+ gets the address .+", run.output)))
 
     def _preview(self, settings: dict[str, Any]) -> tuple[Touch, ...]:
         run = preview_of(self.stack, settings)

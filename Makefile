@@ -14,24 +14,25 @@ CAPTURED = $(if $(filter command,$(origin NAME)),$(NAME))
 CAPTURED_HOST = $(if $(filter command,$(origin HOST)),$(HOST))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down preview status logs cordon uncordon capture plan pin schema changes bench-preview recover env check test go-test fmt setup setup-dev engine docker
+.PHONY: help up down preview status logs cordon uncordon capture plan pin schema changes bench-preview recover env check test go-test fmt named setup setup-dev engine docker
 
 help: ## Print the targets.
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/; s/\$$\$$/$$/' | column -t -s '|'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/; s/\$$\$$/$$/' | \
+	  while IFS='|' read -r target does; do printf '  make %-15s %s\n' "$$target" "$$does"; done
 	@echo "  STACK=NAME picks the stack; the default is dev, this machine."
 
-up: setup ## Set up what is missing, then bring the stack up and ask it one question.
+up: named setup ## Set up what is missing, then bring the stack up and ask it one question; asks you nothing.
 	@$(PULUMI) stack select --create $(STACK)
 	@$(PULUMI) up --stack $(STACK) --yes --skip-preview
 	@echo && $(VENV)/python -m planner Pulumi.$(STACK).yaml
 	@endpoint="$$($(PULUMI) stack output --stack $(STACK) endpoint)" && \
 	  $(VENV)/python -m lifecycle ask "$$endpoint" "What is the capital of France?"
 
-preview: venv/.runtime engine ## Show what `make up` would change; touches nothing.
+preview: named venv/.runtime engine ## Show what `make up` would change; DIFF=1: each changed property.
 	@$(PULUMI) stack select --create $(STACK)
-	@$(PULUMI) preview --stack $(STACK) --diff
+	@$(PULUMI) preview --stack $(STACK) $(if $(filter 1,$(DIFF)),--diff)
 
-down: venv/.runtime engine ## Remove everything of the stack from its host.
+down: named venv/.runtime engine ## Remove everything of the stack from its host; asks you nothing.
 	@$(PULUMI) destroy --stack $(STACK) --yes --skip-preview
 
 recover: setup ## Take away what a killed run left (lock, pending operations, strays); then `make up`.
@@ -45,7 +46,7 @@ logs: venv/.runtime ## Print the last LINES=20 of each container, or of INSTANCE
 	@$(VENV)/python -m lifecycle logs Pulumi.$(STACK).yaml --instance '$(INSTANCE)' --lines $(LOG_LINES)
 
 cordon: venv/.runtime ## Close INSTANCE=NAME for requests and keep it closed; FORCE=1: also the last.
-	@$(VENV)/python -m lifecycle cordon Pulumi.$(STACK).yaml --instance '$(INSTANCE)' $(if $(FORCE),--force)
+	@$(VENV)/python -m lifecycle cordon Pulumi.$(STACK).yaml --instance '$(INSTANCE)' $(if $(filter 1,$(FORCE)),--force)
 
 uncordon: venv/.runtime ## Let the cordoned INSTANCE=NAME serve again.
 	@$(VENV)/python -m lifecycle uncordon Pulumi.$(STACK).yaml --instance '$(INSTANCE)'
@@ -98,6 +99,11 @@ go-test: engine
 
 fmt: setup-dev ## Format the sources.
 	@$(VENV)/ruff format . && $(VENV)/ruff check --fix .
+
+# Pulumi would make a stack of a mistyped name.
+named:
+	@test -f Pulumi.$(STACK).yaml || { echo "there is no Pulumi.$(STACK).yaml: write it, or name" \
+	  "another stack with STACK=NAME" >&2; exit 1; }
 
 setup: venv/.runtime docker engine
 setup-dev: venv/.dev

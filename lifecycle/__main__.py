@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m lifecycle", description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True)
     for name in ("activate", "drain", "push", "prepare", "identity"):
-        actions.add_parser(name)
+        actions.add_parser(name, help="run by the stack, with a JSON spec on standard input")
     probe = actions.add_parser("probe", help="print the topology of a host as JSON")
     probe.add_argument(
         "--sysroot",

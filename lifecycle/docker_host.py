@@ -38,8 +38,8 @@ def connect(url: str, *, timeout_s: int = 60) -> docker.DockerClient:
             subject=url,
             step="connecting to Docker",
             seen="it is on another machine, and this version acts on the local one only",
-            remedy="preview the stack from here, and run `pulumi up` on that machine with "
-            "`docker: unix:///var/run/docker.sock`",
+            remedy="run this on that machine, with `docker: unix:///var/run/docker.sock`; from "
+            "here the stack can be planned and previewed",
         )
     try:
         client = docker.DockerClient(base_url=url, timeout=timeout_s)

@@ -4,12 +4,12 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from ipaddress import IPv4Network
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
 from planner.cpuset import HIGHEST_ID, CpuSet
-from planner.settings.base import Address, FromList, LinuxList, Section, Subnet, fault
+from planner.settings.base import FromList, LinuxList, Section, Subnet, fault
 
 # RFC 1123 label; short, because it begins the name of every container.
 _HOST_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,18}[a-z0-9])?")
@@ -35,8 +35,14 @@ def _host_name(value: str) -> str:
 HostName = Annotated[str, AfterValidator(_host_name)]
 
 
-def _reached(value: str) -> str:
-    address = ipaddress.IPv4Address(value)
+def _reached(value: Any) -> str:
+    try:
+        address = ipaddress.IPv4Address(value if isinstance(value, str) else "")
+    except ValueError:
+        raise fault(
+            f"{value!r} is not an IPv4 address, which the balancer needs to reach this host; "
+            "write one of the host in a private network, such as '10.0.0.2'"
+        ) from None
     kinds = {
         "every address of a host": address.is_unspecified,
         "a host's way to itself": address.is_loopback,
@@ -48,7 +54,12 @@ def _reached(value: str) -> str:
                 f"{value!r} is {kind}, and the balancer must reach this host there from another "
                 "one; write an address of the host in a private network"
             )
-    return value
+    return str(address)
+
+
+_HostAddress = Annotated[
+    str, PlainValidator(_reached), WithJsonSchema({"type": "string", "format": "ipv4"})
+]
 
 
 def _docker(value: str) -> str:
@@ -123,7 +134,7 @@ class HostSettings(Section):
         default=IPv4Network("172.30.80.0/24"),
         description="Private IPv4 network (/16 to /27) of the instances, unused on the host.",
     )
-    address: Annotated[Address, AfterValidator(_reached)] | None = Field(
+    address: _HostAddress | None = Field(
         default=None,
         description="IPv4 address of the host on which its instances publish their ports for a "
         "balancer on another host, in a network of their own; null beside the balancer.",

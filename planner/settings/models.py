@@ -146,8 +146,9 @@ class ModelSettings(Section):
 
     directory: Annotated[str, AfterValidator(_directory)] = Field(
         default="prepared",
-        description="Absolute path on the host of the directory with config.json; "
-        "or prepared, the small model that this project prepares for development.",
+        description="Absolute path on the host of the directory with config.json, which the "
+        "server's user can read and which is mounted at /workspace; or prepared, the small model "
+        "that this project prepares for development.",
     )
     names: Annotated[
         tuple[str, ...], FromList, Field(min_length=1), AfterValidator(_model_names)

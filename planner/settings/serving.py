@@ -107,7 +107,10 @@ class ServerSettings(Section):
         "stands in for OVMS.",
     )
     rest_port: int = Field(
-        default=8000, ge=1, le=65535, description="First port of the instances; each has its own."
+        default=8000,
+        ge=1,
+        le=65535,
+        description="First port of the instances; each has its own, and one more moves none.",
     )
     max_concurrency: int = Field(
         default=256,

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.engine.operator import Operator
 from tests.engine.stack import Run, Stack
+from tests.engine.test_up import INSTANCES
 
 # In the background of a script (`make test &`, nohup) a shell ignores this signal, and what is
 # started there inherits that. Pulumi ends its language host by it, and waits for 5 s in vain.
@@ -60,3 +62,18 @@ def stack(created: tuple[Stack, Run]) -> Iterator[Stack]:
 def endpoint(created: tuple[Stack, Run]) -> str:
     stack, _ = created
     return str(stack.outputs()["endpoint"])
+
+
+@pytest.fixture
+def onlooker(created: tuple[Stack, Run]) -> Operator:
+    """Looks only, so that nothing has to be changed back."""
+    stack, _ = created
+    return Operator(stack)
+
+
+@pytest.fixture
+def operator(stack: Stack) -> Iterator[Operator]:
+    operator = Operator(stack)
+    yield operator
+    for name in INSTANCES:
+        operator("uncordon", "--instance", name)

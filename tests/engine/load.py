@@ -3,8 +3,9 @@
 import http.client
 import json
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -96,3 +97,11 @@ def _finish_of_stream(text: str) -> str | None:
         for choice in json.loads(line).get("choices", [])
     ]
     return next((reason for reason in reasons if reason), None)
+
+
+def wait_until(condition: Callable[[], bool], *, timeout_s: float = 60) -> None:
+    """Wait until *condition* holds, such as that so many answers came."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "what the test waits for did not happen"
+        time.sleep(0.1)

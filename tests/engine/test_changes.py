@@ -3,7 +3,6 @@
 import io
 import os
 import tarfile
-import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -23,7 +22,7 @@ from tests.engine.changes import (
 )
 from tests.engine.changes_seen import effects, read_touches, resources
 from tests.engine.killing import members
-from tests.engine.load import Load, clients
+from tests.engine.load import clients, wait_until
 from tests.engine.stack import Stack
 from tests.engine.test_up import INSTANCES, MODEL
 
@@ -101,13 +100,6 @@ def _backwards(settings: Any) -> Any:
     return {key: _backwards(value) for key, value in reversed(settings.items())}
 
 
-def _wait_for(load: Load, servers: int) -> None:
-    deadline = time.monotonic() + 60
-    while len(load.answers) != servers:
-        assert time.monotonic() < deadline, f"only {dict(load.answers)} answered"
-        time.sleep(0.1)
-
-
 def test_every_setting_is_in_the_table_once() -> None:
     assert list(CHANGES) == list(leaves())
 
@@ -159,7 +151,7 @@ def test_one_instance_more_touches_no_other(stack: Stack) -> None:
     assert made == {("create", THIRD), ("create", f"{THIRD}-activation")}
     assert _started(stack, INSTANCES) == before
     with clients(stack.outputs()["endpoint"], MODEL, count=3) as load:
-        _wait_for(load, 3)
+        wait_until(lambda: len(load.answers) == 3)
     assert load.failures == []
 
 
@@ -170,11 +162,11 @@ def test_one_instance_less_is_drained_and_its_member_file_goes(stack: Stack) -> 
     before = _started(stack, INSTANCES)
 
     with clients(stack.outputs()["endpoint"], MODEL, count=4) as load:
-        _wait_for(load, 3)
+        wait_until(lambda: len(load.answers) == 3)
         stack.configure({})
         run = stack.up()
         load.answers.clear()
-        _wait_for(load, 2)
+        wait_until(lambda: len(load.answers) == 2)
 
     assert run.status == 0, run.output
     assert load.failures == []

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.load import clients
+from tests.engine.load import clients, wait_until
 from tests.engine.stack import Run, Stack
-from tests.engine.test_rollout import _wait_until
 from tests.engine.test_up import INSTANCES, MODEL
 
 pytestmark = pytest.mark.engine
@@ -36,7 +35,7 @@ def _check(stack: Stack, run: Run, golden: str, endpoint: str) -> None:
     assert SECOND not in run.names("delete-replaced", "create-replacement", "create")
     assert stack.container(FIRST).status == "exited" or stack.container(FIRST).status == "created"
     with clients(endpoint, MODEL, count=2) as load:
-        _wait_until(lambda: sum(load.answers.values()) > 2)
+        wait_until(lambda: sum(load.answers.values()) > 2)
     assert load.failures == []
     assert len(load.answers) == 1
     assert _message(run) == (GOLDEN / f"{golden}.txt").read_text()
@@ -133,7 +132,7 @@ def test_a_port_that_another_program_has(stack: Stack, endpoint: str) -> None:
         assert refused.changed() == []
         assert _lines(refused, "error: local: ") == (GOLDEN / "port.txt").read_text()
     with clients(endpoint, MODEL, count=1) as load:
-        _wait_until(lambda: sum(load.answers.values()) > 1)
+        wait_until(lambda: sum(load.answers.values()) > 1)
     assert load.failures == []
 
 
@@ -164,7 +163,7 @@ def test_a_port_that_another_program_takes_meanwhile(stack: Stack, endpoint: str
     stack.configure({})
     _next_up_goes_on(stack)
     with clients(endpoint, MODEL, count=1) as load:
-        _wait_until(lambda: sum(load.answers.values()) > 1)
+        wait_until(lambda: sum(load.answers.values()) > 1)
     assert load.failures == []
 
 

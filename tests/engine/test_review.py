@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.stack import ROOT, engine_environment
-from tests.engine.test_state import _checkout
+from tests.engine.test_state import checkout_at
 
 pytestmark = pytest.mark.engine
 
@@ -22,7 +22,7 @@ def _job() -> str:
 
 
 def test_the_review_job_previews_a_stack_whose_host_it_does_not_reach(tmp_path: Path) -> None:
-    checkout = _checkout(tmp_path / "checkout")
+    checkout = checkout_at(tmp_path / "checkout")
     # Older than the environment that it shares, so that make leaves that one alone.
     os.utime(checkout / "requirements.txt", (0, 0))
     # What is the engine's, and nothing that a shell of this project was told.

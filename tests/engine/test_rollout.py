@@ -1,11 +1,8 @@
 """What a change does to the instances, to what is in flight, and in which order."""
 
-import time
-from collections.abc import Callable
-
 import pytest
 
-from tests.engine.load import Load, clients
+from tests.engine.load import Load, clients, wait_until
 from tests.engine.stack import Stack
 from tests.engine.test_up import INSTANCES, MODEL
 
@@ -14,18 +11,11 @@ pytestmark = pytest.mark.engine
 CHANGED_FLAG = {"server": {"log-level": "WARNING"}}
 
 
-def _wait_until(condition: Callable[[], bool], *, timeout_s: float = 60) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "what the test waits for did not happen"
-        time.sleep(0.1)
-
-
 def _wait_for_both(stack: Stack, load: Load) -> None:
     """Wait until each instance has answered a request that no other was asked first."""
     addresses = {f"{row['address']}:{row['port']}" for row in stack.outputs()["plan"]}
     load.answers.clear()
-    _wait_until(lambda: addresses <= set(load.answers))
+    wait_until(lambda: addresses <= set(load.answers))
 
 
 def test_a_changed_flag_rolls_the_instances_one_by_one_without_a_lost_request(
@@ -96,7 +86,7 @@ def test_a_configuration_that_nginx_refuses_changes_nothing(stack: Stack, endpoi
     assert balancer.exec_run(["readlink", "/etc/ovms-numa/current"]).output == before
     balancer.exec_run(["rm", "/etc/ovms-numa/current/members/broken.conf"])
     with clients(endpoint, MODEL, count=1) as load:
-        _wait_until(lambda: sum(load.answers.values()) > 0)
+        wait_until(lambda: sum(load.answers.values()) > 0)
     assert load.failures == []
 
 
@@ -113,7 +103,7 @@ def test_an_image_is_changed_fails_and_is_changed_back(stack: Stack, endpoint: s
         stack.configure({"server": {"image": bad}})
         failed = stack.up()
         with clients(endpoint, MODEL, count=2) as load:
-            _wait_until(lambda: sum(load.answers.values()) > 3)
+            wait_until(lambda: sum(load.answers.values()) > 3)
         images = [stack.container(name).attrs["Config"]["Image"] for name in INSTANCES]
         stack.configure({"server": {"image": good}})
         back = stack.up()

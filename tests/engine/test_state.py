@@ -138,7 +138,7 @@ def test_inputs_and_outputs_hold_no_time_but_that_of_a_drift(stack: Stack) -> No
     assert after == {("environment", "DRIFT")}
 
 
-def _checkout(folder: Path) -> Path:
+def checkout_at(folder: Path) -> Path:
     """Copy the project as it is on disk: what git knows and what it would take up."""
     names = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "-z"],
@@ -170,7 +170,7 @@ def _preview(stack: Stack, checkout: Path, env: Mapping[str, str], *before: str)
 def test_the_same_stack_from_another_checkout_is_no_difference(
     stack: Stack, tmp_path: Path
 ) -> None:
-    checkout = _checkout(tmp_path / "elsewhere")
+    checkout = checkout_at(tmp_path / "elsewhere")
     shutil.copy(stack.folder / "stack.yaml", checkout)
 
     run = _preview(stack, checkout, environment(stack))
@@ -183,7 +183,7 @@ def test_the_same_stack_from_another_checkout_is_no_difference(
 def home(stack: Stack) -> Iterator[Path]:
     """What another user has: a home, a checkout, a copy of the state; all of it its own."""
     home = Path(tempfile.mkdtemp(prefix="ovms-numa-"))
-    checkout = _checkout(home / "checkout")
+    checkout = checkout_at(home / "checkout")
     shutil.copy(stack.folder / "stack.yaml", checkout)
     shutil.copytree(stack.folder / "state", home / "state")
     pulumi_home = home / ".pulumi"

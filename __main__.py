@@ -14,12 +14,11 @@ from components import declare_stack
 from components.arguments import Arguments
 from components.seen import Seen
 from images.recipes import recipe_hash
+from lifecycle.conflicts import refuse_conflicts
 from lifecycle.errors import LifecycleError
 from lifecycle.observe import Observation
 from lifecycle.observe_hosts import Expected, observe_hosts
-from lifecycle.ports import refuse_taken_port
 from lifecycle.probe import read_topology
-from planner.claims import check_addresses, check_claims
 from planner.document import plan_document
 from planner.errors import PlanError
 from planner.labels import stack_labels
@@ -100,14 +99,8 @@ def look(
         if not pulumi.runtime.is_dry_run():
             raise seen
         pulumi.log.warn(f"not looked at: {seen}")
-    check_claims(
-        plan, told.settings, [claim for seen in observations.values() for claim in seen.claims]
-    )
-    balancer, its_host = told.settings.balancer, told.settings.balancer_host
-    if (there := observations.get(its_host)) is not None:
-        refuse_taken_port(its_host, str(balancer.address), balancer.port, own=there.published)
-    for name, seen in observations.items():
-        check_addresses(plan, name, seen.addresses)
+    refuse_conflicts(plan, told.settings, observations)
+    for seen in observations.values():
         say(seen)
     return observations
 

@@ -129,8 +129,7 @@ class Bench:
 def time_planner(settings: Mapping[str, Any], runs: int) -> float:
     """Return how long the plan of *settings* takes, in milliseconds: the median of *runs*."""
     parsed = parse_settings(settings, "bench")
-    document = json.loads((ROOT / TOPOLOGY).read_text())
-    topology = HostTopology.from_json(document.get("topology", document), TOPOLOGY)
+    topology = HostTopology.from_json(json.loads((ROOT / TOPOLOGY).read_text()), TOPOLOGY)
     topologies = dict.fromkeys(parsed.hosts, topology)
     times = []
     for _ in range(runs):

@@ -151,5 +151,4 @@ def read_topology(source: str) -> HostTopology:
             f"{source} cannot be read ({error}); make it with `make capture "
             f"NAME={Path(source).stem}`, or set the host's topology to probe"
         ) from None
-    topology = data["topology"] if isinstance(data, dict) and "topology" in data else data
-    return HostTopology.from_json(topology, source)
+    return HostTopology.from_json(data, source)

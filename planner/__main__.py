@@ -92,7 +92,7 @@ def _read_topology(path: Path) -> HostTopology:
         ) from None
     except ValueError as error:
         raise TopologyError(f"{path} is not JSON: {error}. Capture the topology again.") from None
-    return HostTopology.from_json(_inner(document), str(path))
+    return HostTopology.from_json(document, str(path))
 
 
 def _probe() -> HostTopology:
@@ -112,11 +112,7 @@ def _probe() -> HostTopology:
             f"The probe of this host failed: {done.stderr.strip()}. Or plan for a captured "
             "topology with --topology FILE."
         )
-    return HostTopology.from_json(_inner(json.loads(done.stdout)), "probe")
-
-
-def _inner(document: Any) -> Any:
-    return document.get("topology", document) if isinstance(document, Mapping) else document
+    return HostTopology.from_json(json.loads(done.stdout), "probe")
 
 
 if __name__ == "__main__":

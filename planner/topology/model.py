@@ -1,6 +1,6 @@
 """The values that describe a host; a HostTopology that contradicts itself cannot be made."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -97,7 +97,7 @@ class HostTopology:
     @classmethod
     def from_json(cls, data: object, source: str = "topology") -> Self:
         """
-        Read the form that `to_json` gives.
+        Read the form that `to_json` gives, or a captured file, which has it under ``topology``.
 
         Args:
             data: as `json.loads` gives it; without `allowed_cpus` every online CPU is allowed,
@@ -107,6 +107,8 @@ class HostTopology:
         Raises:
             TopologyError: names every fault with its path in *data*.
         """
+        if isinstance(data, Mapping) and "topology" in data:
+            data = data["topology"]
         document = Document(source)
         nodes, cores, online = _read_parts(document, data)
         with_memory = CpuSet.of(node.id for node in nodes if node.memory_bytes)

@@ -115,8 +115,8 @@ def declared(deploy: Deploy, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
     ) -> RecordingEngine:
         import runpy
 
+        import lifecycle.conflicts
         import lifecycle.observe_hosts
-        import lifecycle.ports
         import lifecycle.probe
         from planner.topology import HostTopology
 
@@ -149,7 +149,7 @@ def declared(deploy: Deploy, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
 
         monkeypatch.setattr(lifecycle.observe_hosts, "observe", observe)
         # Whatever else runs on this machine, the port of the dev stack is free.
-        monkeypatch.setattr(lifecycle.ports, "refuse_taken_port", lambda *_, **__: None)
+        monkeypatch.setattr(lifecycle.conflicts, "refuse_taken_port", lambda *_, **__: None)
         pulumi.runtime.set_all_config({"ovms-numa:settings": json.dumps(settings)}, [])
 
         def program() -> object:

@@ -6,8 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from lifecycle.errors import LifecycleError
-from lifecycle.listing import read_files
-from lifecycle.probe import PATTERNS, read_topology, read_tree, topology_of
+from lifecycle.live import live_topology
+from lifecycle.probe import read_topology
 from lifecycle.ssh import SshHost
 from planner.errors import SettingsError, TopologyError
 from planner.settings.host import TOPOLOGY_FILE
@@ -39,7 +39,7 @@ def capture(
     """
     path = directory / _file_name(name)
     host = SshHost.parse(url, Path(known_hosts) if known_hosts else None) if url else None
-    live = _read(host)
+    live = live_topology(host)
     lines = [_summary(host, live), *_limits(live), "", *_replace(path, name, live)]
     return "\n".join([*lines, f"In the stack file, under the host: topology: hosts/{path.name}"])
 
@@ -97,16 +97,6 @@ def _file_name(name: str) -> str:
             "hyphens and underscores, with a letter or digit at the beginning"
         )
     return f"{name}.json"
-
-
-def _read(host: SshHost | None) -> HostTopology:
-    if host is None:
-        return topology_of(read_tree(Path("/")))
-    files = read_files(host, PATTERNS)
-    try:
-        return topology_of(files)
-    except TopologyError as error:
-        raise TopologyError(*(f"{host.url}: {fault}" for fault in error.faults)) from None
 
 
 def _summary(host: SshHost | None, live: HostTopology) -> str:

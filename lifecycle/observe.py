@@ -25,6 +25,7 @@ from lifecycle.proof import Proof, parse_statuses
 from lifecycle.supported import refuse_unsupported
 from planner.claims import Claim
 from planner.labels import ANY, CPUS, INCARNATION, INSTANCE, MEMORY_NODES, ROLE
+from planner.topology import HostTopology
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,7 @@ class Observation:
         addresses: what the instances are called that have an address, by that address.
         published: addresses and ports of the host that the stack's balancer has now.
         warnings: what an update may fail on, with what to do, as whole sentences.
+        topology: the host as it is; None where that is not asked for.
     """
 
     incarnations: Mapping[str, str] = field(default_factory=dict)
@@ -56,6 +58,7 @@ class Observation:
     addresses: Mapping[str, str] = field(default_factory=dict)
     published: frozenset[tuple[str, int]] = frozenset()
     warnings: tuple[str, ...] = ()
+    topology: HostTopology | None = None
 
     def drift(self) -> tuple[str, ...]:
         """Return all that was seen to be otherwise than it was made, a sentence each."""

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lifecycle.errors import RemoteHostError
+from lifecycle.live import topology_at
 from lifecycle.observe import Observation, observe
 
 
@@ -17,11 +18,13 @@ class Expected:
         docker: URL of the host's Docker engine.
         containers: their names.
         images: their references.
+        captured: whether its topology is a captured one, and the live one is to be read too.
     """
 
     docker: str
     containers: Sequence[str]
     images: Sequence[str]
+    captured: bool
 
 
 def observe_hosts(
@@ -40,12 +43,14 @@ def observe_hosts(
     Raises:
         LifecycleError: no Docker engine answers on a host that could be looked at, or what
             stands there keeps the stack from being made.
+        TopologyError: a host's live topology is asked for and cannot be read.
     """
 
     def look(host: str) -> Observation | RemoteHostError:
         its = expected[host]
         try:
-            return observe(host, its.docker, labels, its.containers, its.images)
+            seen = observe(host, its.docker, labels, its.containers, its.images)
+            return replace(seen, topology=topology_at(its.docker)) if its.captured else seen
         except RemoteHostError as error:
             return error
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lifecycle.errors import UnreachableError
+from lifecycle.live import topology_at
 from lifecycle.observe import Observation, observe
 from lifecycle.reach import Where
 
@@ -18,11 +19,13 @@ class Expected:
         where: the host.
         containers: their names.
         images: their references.
+        captured: whether its topology is a captured one, and the live one is to be read too.
     """
 
     where: Where
     containers: Sequence[str]
     images: Sequence[str]
+    captured: bool
 
 
 def observe_hosts(
@@ -42,12 +45,14 @@ def observe_hosts(
         RefusedError: what answers for a host is not known to be it, or lets this user not in.
         LifecycleError: no Docker engine answers on this machine, or what stands on a host keeps
             the stack from being made.
+        TopologyError: a host's live topology is asked for and cannot be read.
     """
 
     def look(host: str) -> Observation | UnreachableError:
         its = expected[host]
         try:
-            return observe(host, its.where, labels, its.containers, its.images)
+            seen = observe(host, its.where, labels, its.containers, its.images)
+            return replace(seen, topology=topology_at(its.where)) if its.captured else seen
         except UnreachableError as error:
             return error
 

@@ -221,8 +221,8 @@ def differences(form: Mapping[str, Any], answer: Answer) -> Iterator[str]:
         yield from _distances(nodes[id_], list(nodes), answer)
     allowed = form["allowed_memory_nodes"]
     hidden = set(nodes) - set(CpuSet.parse(allowed)) if answer.hides and allowed else set()
-    for extra in sorted(set(nodes) - set(answer.nodes) - hidden):
-        yield f"NUMA node {extra} is left out there"
+    if extra := CpuSet.of(set(nodes) - set(answer.nodes) - hidden):
+        yield f"NUMA nodes {extra} are left out there"
 
 
 def _memory(node: Mapping[str, Any], told: tuple[int, int] | None) -> Iterator[str]:

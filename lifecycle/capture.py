@@ -15,6 +15,7 @@ from planner.errors import SettingsError, TopologyError
 from planner.settings.host import TOPOLOGY_FILE
 from planner.topology import HostTopology, differences
 from planner.topology.kinds import EFFICIENCY
+from planner.where import Where
 
 _CAPTURED = "Captured on "
 _COLUMNS = 100
@@ -42,7 +43,13 @@ def capture(
         TopologyError: the host does not say what a plan needs.
     """
     path = directory / _file_name(name)
-    host = SshHost.parse(url, Path(known_hosts) if known_hosts else None) if url else None
+    if known_hosts and not Path(known_hosts).expanduser().is_file():
+        raise SettingsError(
+            f"KNOWN_HOSTS: there is no file {known_hosts!r}; name one in the form of known_hosts, "
+            "or leave KNOWN_HOSTS out to trust what you have connected to before"
+        )
+    where = Where(docker=url, known_hosts=known_hosts or None)
+    host = SshHost.parse(where) if url else None
     live = live_topology(host)
     lines = [_summary(host, live), *_limits(live), "", *_replace(path, name, live)]
     return "\n".join([*lines, f"In the stack file, under the host: topology: hosts/{path.name}"])
@@ -112,7 +119,7 @@ def _summary(host: SshHost | None, live: HostTopology) -> str:
         )
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     head = (
-        f"{host.url if host else 'this machine'}: {nodes} NUMA node{'s' * (nodes > 1)}, "
+        f"{host.where.docker if host else 'this machine'}: {nodes} NUMA node{'s' * (nodes > 1)}, "
         f"{len(live.cores)} cores, {threads} CPUs online"
     )
     cells = (

@@ -3,13 +3,15 @@ from pathlib import Path
 import pytest
 
 from lifecycle.errors import LifecycleError
-from lifecycle.live import topology_at
+from lifecycle.live import live_topology, topology_at
 from lifecycle.probe import probe_topology
+from lifecycle.ssh import SshHost
 from planner.errors import TopologyError
+from planner.where import Where
 from tests.lifecycle.scripted_ssh import ScriptedSsh
 from tests.planner.worlds import TWO_NODES, make_host, sysfs_of
 
-FAR = "ssh://me@far"
+FAR = Where(docker="ssh://me@far")
 
 
 @pytest.fixture
@@ -23,28 +25,30 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ScriptedSsh:
 
 
 def test_an_engine_of_this_machine_has_the_topology_of_this_machine() -> None:
-    assert topology_at("unix:///run/docker.sock") == probe_topology()
+    assert topology_at(Where(docker="unix:///run/docker.sock")) == probe_topology()
 
 
 @pytest.mark.usefixtures("client")
-def test_an_engine_behind_ssh_has_the_topology_of_the_host_there() -> None:
-    assert topology_at(FAR) == make_host(TWO_NODES)
+def test_a_host_behind_ssh_has_the_topology_of_that_host() -> None:
+    assert live_topology(SshHost.parse(FAR)) == make_host(TWO_NODES)
 
 
 def test_an_engine_on_the_network_leads_to_no_files() -> None:
-    assert topology_at("tcp://10.0.0.7:2376") is None
+    assert topology_at(Where(docker="tcp://10.0.0.7:2376")) is None
 
 
 def test_a_host_that_cannot_be_reached_is_named(client: ScriptedSsh) -> None:
     client.fails("ssh: connect to host far port 22: Connection refused")
 
     with pytest.raises(LifecycleError, match="ssh://me@far: reading its files"):
-        topology_at(FAR)
+        live_topology(SshHost.parse(FAR))
 
 
 @pytest.mark.usefixtures("client")
 def test_what_a_host_does_not_say_is_named_with_the_host(tmp_path: Path) -> None:
     (tmp_path / "root/sys/devices/system/node/node1/meminfo").unlink()
 
-    with pytest.raises(TopologyError, match=f"{FAR}: sys/devices/system/node/node1/meminfo is"):
-        topology_at(FAR)
+    with pytest.raises(
+        TopologyError, match=f"{FAR.docker}: sys/devices/system/node/node1/meminfo is"
+    ):
+        live_topology(SshHost.parse(FAR))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from images.commands import say
 from images.errors import StageError
-from tests.rig import machine
+from tests.rig import disk, machine
 from tests.rig.errors import RigError
 from tests.rig.place import Place, Running
 from tests.rig.topologies import TOPOLOGIES
@@ -36,8 +36,13 @@ def main(argv: Sequence[str]) -> int:
             machine.stop(place)
             return 0
         started = time.monotonic()
-        ports = args.port or machine.PORTS
-        running = machine.start(place, args.topology, ssh_port=args.ssh_port, ports=ports)
+        plan = machine.Plan(
+            topology=args.topology,
+            disk=disk.stocked(),
+            ssh_port=args.ssh_port,
+            ports=tuple(args.port or machine.PORTS),
+        )
+        running = machine.start(place, plan)
         say(f"rig: {running.topology} is ready after {time.monotonic() - started:.1f} s")
         print(_reached(place, running))
     except (RigError, StageError) as error:

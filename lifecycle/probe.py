@@ -32,8 +32,11 @@ _ALLOWED = {
     for kind in ("cpus", "mems")
 }
 
+# Version 2 has this file in its root only; a machine that has both mounts version 2 elsewhere.
+_V2_ROOT = "sys/fs/cgroup/cgroup.controllers"
+
 # The files that `topology_of` takes, as glob patterns below a host's root directory.
-PATTERNS = (*SYSFS_PATTERNS, *(path for paths in _ALLOWED.values() for path in paths))
+PATTERNS = (*SYSFS_PATTERNS, _V2_ROOT, *(path for paths in _ALLOWED.values() for path in paths))
 
 
 def probe_topology(root: Path = Path("/")) -> HostTopology:
@@ -101,6 +104,10 @@ def _with_allowed(files: Mapping[str, str]) -> dict[str, str]:
         f"allowed/{kind}": next((files[path] for path in paths if path in files), "")
         for kind, paths in _ALLOWED.items()
     }
+    if _V2_ROOT in files:
+        found["cgroup/version"] = "2"
+    elif any(f"sys/fs/cgroup/cpuset/cpuset.{kind}" in files for kind in _ALLOWED):
+        found["cgroup/version"] = "1"
     return {**{path: text for path, text in found.items() if text.strip()}, **files}
 
 

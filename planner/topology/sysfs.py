@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from planner.cpuset import CpuSet
 from planner.errors import CpuListError, TopologyError
+from planner.topology.kinds import KIND_PATTERNS, kind_of_core, kinds_of_cpus
 from planner.topology.model import Core, HostTopology, NumaNode
 
 # What parse_sysfs reads, as glob patterns below a host's root directory. The masks and the
@@ -18,11 +19,13 @@ SYSFS_PATTERNS = (
     "sys/devices/system/node/node[0-9]*/meminfo",
     "sys/devices/system/node/node[0-9]*/distance",
     "sys/devices/system/cpu/online",
+    "sys/devices/system/cpu/isolated",
     "sys/devices/system/cpu/cpu[0-9]*/online",
     "sys/devices/system/cpu/cpu[0-9]*/topology/core_cpus_list",
     "sys/devices/system/cpu/cpu[0-9]*/topology/thread_siblings_list",
     "sys/devices/system/cpu/cpu[0-9]*/topology/thread_siblings",
     "sys/devices/system/cpu/cpu[0-9]*/topology/physical_package_id",
+    *KIND_PATTERNS,
 )
 
 # MemTotal differs by some pages from boot to boot; a recorded plan must not.
@@ -45,7 +48,8 @@ def parse_sysfs(files: Mapping[str, str]) -> HostTopology:
         files: the text of the files that match SYSFS_PATTERNS, by path below the root directory
             without a leading slash; and, as ``allowed/cpus`` and ``allowed/mems``, the lists that
             the Docker daemon may give to containers. These may name CPUs and nodes that do not
-            exist (the kernel's own masks do); without them all is allowed.
+            exist (the kernel's own masks do); without them all is allowed. And, as
+            ``cgroup/version``, the version of the control groups.
 
     Raises:
         TopologyError: names everything that is missing or contradictory. Nothing is guessed.
@@ -96,16 +100,12 @@ class _Parts(NamedTuple):
     online: CpuSet
     allowed_cpus: CpuSet
     allowed_memory_nodes: CpuSet
+    isolated: CpuSet
+    cgroup_version: int | None
 
 
 def _topology(parts: _Parts) -> HostTopology:
-    return HostTopology(
-        nodes=parts.nodes,
-        cores=parts.cores,
-        online=parts.online,
-        allowed_cpus=parts.allowed_cpus,
-        allowed_memory_nodes=parts.allowed_memory_nodes,
-    )
+    return HostTopology(**parts._asdict())
 
 
 class _Reader:
@@ -135,6 +135,8 @@ class _Reader:
             online=online,
             allowed_cpus=self.optional_list("allowed/cpus", online) & online,
             allowed_memory_nodes=self.optional_list("allowed/mems", with_memory) & with_memory,
+            isolated=self.optional_list("sys/devices/system/cpu/isolated", CpuSet()) & online,
+            cgroup_version=int(self._files.get("cgroup/version", "0")) or None,
         )
 
     def online_cpus(self) -> CpuSet:
@@ -174,13 +176,19 @@ class _Reader:
                         f"CPU {cpu} has the siblings {core}, but CPU {other} of them has "
                         f"{siblings[other]}"
                     )
+        kinds = kinds_of_cpus(self._files, online, self._list)
         return tuple(
-            Core(core, self._package(cpu)) for cpu, core in siblings.items() if cpu == core.first
+            Core(core, self._package(cpu), kind_of_core(core, kinds, self.faults.append))
+            for cpu, core in siblings.items()
+            if cpu == core.first
         )
 
     def optional_list(self, path: str, default: CpuSet) -> CpuSet:
         """Read the Linux list in *path*; without the file, give *default*."""
-        return self._parsed(path, CpuSet.parse) if path in self._files else default
+        return self._list(path) if path in self._files else default
+
+    def _list(self, path: str) -> CpuSet:
+        return self._parsed(path, CpuSet.parse)
 
     def _node(self, node: int, online: CpuSet) -> NumaNode:
         base = f"{_NODES}/node{node}"
@@ -206,7 +214,7 @@ class _Reader:
         if path not in self._files:
             self.faults.append(_missing(path, what))
             return CpuSet()
-        return self._parsed(path, CpuSet.parse)
+        return self._list(path)
 
     def _parsed(self, path: str, parse: Callable[[str], CpuSet]) -> CpuSet:
         try:

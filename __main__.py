@@ -19,7 +19,7 @@ from lifecycle.errors import LifecycleError
 from lifecycle.observe import Observation
 from lifecycle.observe_hosts import Expected, observe_hosts
 from lifecycle.probe import read_topology
-from planner.document import plan_document
+from planner.document import plan_document, unplaced_document
 from planner.errors import PlanError
 from planner.labels import stack_labels
 from planner.placement import Plan
@@ -72,6 +72,7 @@ async def main() -> dict[str, object]:
     return {
         "endpoint": f"{balancer.url}/v3",
         "plan": plan_document(plan),
+        "unplaced": unplaced_document(plan),
         "placements": {
             name: server.placement.apply(json.loads) for name, server in fleet.servers.items()
         },

@@ -34,7 +34,7 @@ def make_host(
             NumaNode(
                 id=node,
                 cpus=cpus[node],
-                memory_bytes=GIB if node in with_memory else 0,
+                memory_bytes=16 * GIB if node in with_memory else 0,
                 distances=tuple(10 if node == other else 21 for other in sorted(nodes)),
             )
             for node in nodes
@@ -60,7 +60,7 @@ def sysfs_of(nodes: Nodes, *, without_memory: Sequence[int] = ()) -> dict[str, s
         f"{cpu_base}/online": f"{CpuSet.parse(','.join(c for n in nodes.values() for c in n))}\n",
     }
     for package, node in enumerate(sorted(nodes)):
-        memory_kib = 0 if node in without_memory else GIB // 1024
+        memory_kib = 0 if node in without_memory else 16 * GIB // 1024
         files[f"{node_base}/node{node}/cpulist"] = f"{CpuSet.parse(','.join(nodes[node]))}\n"
         files[f"{node_base}/node{node}/meminfo"] = (
             f"Node {node} MemTotal:       {memory_kib} kB\nNode {node} MemFree:  1 kB\n"

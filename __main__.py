@@ -16,6 +16,7 @@ from components.seen import Seen
 from images.recipes import recipe_hash
 from lifecycle.conflicts import refuse_conflicts
 from lifecycle.errors import LifecycleError
+from lifecycle.model_files import read_model_files
 from lifecycle.observe import Observation
 from lifecycle.observe_hosts import Expected, observe_hosts
 from lifecycle.probe import read_topology
@@ -46,7 +47,9 @@ async def main() -> dict[str, object]:
         data = pulumi.Config().require_object("settings")
         settings = parse_settings(data, f"Pulumi.{stack}.yaml")
         plan = plan_placements(
-            settings, {name: read_topology(host.topology) for name, host in settings.hosts.items()}
+            settings,
+            {name: read_topology(host.topology) for name, host in settings.hosts.items()},
+            read_model_files(settings),
         )
         hosts = {
             name: Arguments(

@@ -20,8 +20,8 @@ class ModelFiles:
     Attributes:
         weights_mib: the size of the weights, in MiB, rounded up. A server may make more of them
             in memory, and never makes less.
-        cache_gb: the KV cache that their graph.pbtxt files ask for, in GB; 0 grows; None: they do
-            not say.
+        cache_gb: the KV cache that their graph.pbtxt files ask for, in GB; None: they do not say,
+            or let it grow.
     """
 
     weights_mib: int

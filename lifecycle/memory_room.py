@@ -13,40 +13,44 @@ Sources: Documentation/admin-guide/cgroup-v1/memory.rst (pages) and cgroup-v2.rs
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 
 from docker.models.containers import Container
 
 from planner.free_memory import Held, HostMemory
 
-NODES = "sys/devices/system/node/node[0-9]*/meminfo"
+_NODES = "sys/devices/system/node/node[0-9]*/meminfo"
 
 _NODE = re.compile(r"sys/devices/system/node/node(\d+)/meminfo")
 _LINE = re.compile(r"^Node \d+ (\S+): +(\d+) kB$", re.MULTILINE)
 # The part that is left of each, as its divisor.
 _LEFT = {"MemFree": 1, "Active(file)": 1, "Inactive(file)": 1, "SReclaimable": 2}
+LINES = (*_LEFT, "anon")
+"""Texts of the lines that `memory_in` looks at."""
 _ANONYMOUS = re.compile(r"^anon(?:=\d+)? (N.*)$", re.MULTILINE)
 _V1 = "sys/fs/cgroup/memory/"
 # Of the machines that OVMS runs on.
 _PAGE_BYTES = 4096
 
-ReadFiles = Callable[[Sequence[str]], Mapping[str, str]]
+
+def memory_patterns(instances: Mapping[str, Container]) -> list[str]:
+    """Return which files `memory_in` takes, where these *instances* are on the host."""
+    running = (one for one in instances.values() if one.status == "running")
+    return [_NODES, *(pattern for one in running for pattern in _groups(str(one.id)))]
 
 
-def read_memory(read_files: ReadFiles, instances: Mapping[str, Container]) -> HostMemory:
+def memory_in(files: Mapping[str, str], instances: Mapping[str, Container]) -> HostMemory:
     """
     Read the memory of a host as it is now.
 
     Args:
-        read_files: gives the host's files that match patterns, by path without a leading slash.
+        files: of the host, those that match `memory_patterns`, by path without a leading slash.
         instances: the stack's instances there, by name.
 
     Returns:
         What is left and held; nothing of a node whose file cannot be read.
     """
     running = {name: one for name, one in instances.items() if one.status == "running"}
-    groups = [pattern for one in running.values() for pattern in _groups(str(one.id))]
-    files = read_files([NODES, *groups])
     held = {name: _held(files, one) for name, one in running.items()}
     return HostMemory(
         free_mib={

@@ -89,10 +89,10 @@ def _faults(
         return []
     word = "node" if len(nodes) == 1 else "nodes"
     names = ", ".join(one.name for one in placements)
-    need = "needs" if len(placements) == 1 else "need"
+    names += " needs" if len(placements) == 1 else " need"
     holding = f", {sum(has)} MiB of which are held now" if sum(has) else ""
     return [
-        f"NUMA {word} {nodes} of host {host}: {free} MiB of memory are free now, but {names} {need} "
+        f"NUMA {word} {nodes} of host {host}: {free} MiB of memory are free now, but {names} "
         f"{more} MiB more: each {plan.demand.words}{holding}. "
         + plan.demand.largest_cache((free + sum(has)) // len(placements))
         + "End what else has memory there, serve with a smaller KV cache or a smaller model, or "

@@ -1,14 +1,13 @@
 """The memory of a host as it is now, read from the files of both versions of control groups."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from typing import Any
 
 import pytest
 
-from lifecycle.memory_room import read_memory
-from planner.free_memory import Held
+from lifecycle.memory_room import LINES, memory_in, memory_patterns
+from planner.free_memory import Held, HostMemory
 
 MEMINFO = """\
 Node {node} MemTotal:       14117076 kB
@@ -39,29 +38,34 @@ class Instance:
         self.attrs = {"HostConfig": {"Memory": self.memory}}
 
 
-class Files(dict[str, str]):
-    """The files of a host; a pattern's star goes over no slash, as a shell's does not."""
+def memory(files: dict[str, str], instance: Instance | None = None) -> HostMemory:
+    """As it is read: matching files, and of these the lines with the texts that are asked for."""
+    instances: Any = {} if instance is None else {"one": instance}
+    patterns = memory_patterns(instances)
+    # A pattern's star goes over no slash, as a shell's does not.
+    matching = (
+        path
+        for path in files
+        if any(path.count("/") == its.count("/") and fnmatch(path, its) for its in patterns)
+    )
+    return memory_in({path: _lines(files[path]) for path in matching}, instances)
 
-    def read(self, patterns: Sequence[str]) -> dict[str, str]:
-        return {
-            path: text
-            for path, text in self.items()
-            if any(
-                path.count("/") == pattern.count("/") and fnmatch(path, pattern)
-                for pattern in patterns
-            )
-        }
+
+def _lines(text: str) -> str:
+    return "".join(
+        line for line in text.splitlines(keepends=True) if any(its in line for its in LINES)
+    )
 
 
-def nodes(*numbers: int) -> Files:
+def nodes(*numbers: int) -> dict[str, str]:
     base = "sys/devices/system/node"
-    return Files({f"{base}/node{one}/meminfo": MEMINFO.format(node=one) for one in numbers})
+    return {f"{base}/node{one}/meminfo": MEMINFO.format(node=one) for one in numbers}
 
 
 def test_left_is_what_is_free_and_the_file_cache_that_can_be_taken_back() -> None:
     left = (7267680 + 1291288 + 2744256 + 1555588 // 2) // 1024
 
-    assert read_memory(nodes(0, 12).read, {}).free_mib == {0: left, 12: left}
+    assert memory(nodes(0, 12)).free_mib == {0: left, 12: left}
 
 
 @pytest.mark.parametrize(
@@ -75,24 +79,20 @@ def test_left_is_what_is_free_and_the_file_cache_that_can_be_taken_back() -> Non
     ],
 )
 def test_an_instance_holds_its_anonymous_memory_by_node(path: str, text: str) -> None:
-    files = Files(nodes(0, 1) | {path: text})
-
-    found = read_memory(files.read, {"one": Instance(memory=1792 << 20)})  # type: ignore[dict-item]
+    found = memory(nodes(0, 1) | {path: text}, Instance(memory=1792 << 20))
 
     assert found.held == {"one": Held(limit_mib=1792, by_node={0: 234, 1: 1})}
     assert not found.unread
 
 
 def test_an_instance_without_a_limit_has_none() -> None:
-    files = Files({f"sys/fs/cgroup/docker/{ID}/memory.numa_stat": V2})
-
-    found = read_memory(files.read, {"one": Instance()})  # type: ignore[dict-item]
+    found = memory({f"sys/fs/cgroup/docker/{ID}/memory.numa_stat": V2}, Instance())
 
     assert found.held["one"].limit_mib is None
 
 
 def test_an_instance_that_does_not_run_holds_nothing() -> None:
-    found = read_memory(nodes(0).read, {"one": Instance(status="exited")})  # type: ignore[dict-item]
+    found = memory(nodes(0), Instance(status="exited"))
 
     assert not found.held
     assert not found.unread
@@ -102,9 +102,7 @@ def test_an_instance_that_does_not_run_holds_nothing() -> None:
 def test_an_instance_whose_group_shows_nothing_is_named(text: str | None) -> None:
     """A kernel without NUMA has no such file."""
     path = f"sys/fs/cgroup/docker/{ID}/memory.numa_stat"
-    files = Files(nodes(0) | ({} if text is None else {path: text}))
-
-    found = read_memory(files.read, {"one": Instance()})  # type: ignore[dict-item]
+    found = memory(nodes(0) | ({} if text is None else {path: text}), Instance())
 
     assert not found.held
     assert found.unread == {"one"}

@@ -71,7 +71,7 @@ def group_of_docker() -> str:
 
 @contextmanager
 def user(name: str, server: Sshd, *options: str) -> Iterator[None]:
-    """Make a user who logs in by the server's key alone; one that a killed run left is made anew."""
+    """Make a user who logs in by the key alone; one that a killed run left is made anew."""
     remove(name)
     # A password of which nothing is the hash: with none at all an account is locked.
     argv = ["useradd", "--create-home", "--shell", "/bin/sh", "--password", "*", *options, name]
@@ -142,6 +142,16 @@ def test_up_brings_a_stack_into_service_over_ssh(far: Far) -> None:
     assert far.made.status == 0, far.made.output
     assert set(far.made.names("create")) >= INSTANCES
     assert ask(far.stack.outputs()["endpoint"], MODEL, "What is the capital of France?")
+
+
+def test_its_endpoint_is_asked_from_its_own_host(far: Far) -> None:
+    """It is published there on 127.0.0.1, which is another machine's own address."""
+    endpoint = str(far.stack.outputs()["endpoint"])
+
+    asked = Operator(far.stack)("ask", endpoint, "Who are you?")
+
+    assert asked.status == 0, asked.error
+    assert asked.output.startswith(f"Ask it yourself, on ssh://{USER}@127.0.0.1:{far.sshd.port}:")
 
 
 def test_a_preview_has_nothing_to_do_then(far: Far) -> None:

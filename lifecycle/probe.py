@@ -6,8 +6,10 @@ Sources: sysfs ``/sys/devices/system/{cpu,node}``, and `lifecycle.docker_group`.
 Files are read here, or on another host by `lifecycle.listing`; what they say is told here only.
 """
 
+import errno
 import json
 from collections.abc import Mapping
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -65,17 +67,25 @@ def read_tree(root: Path) -> dict[str, str]:
             "on a Linux host with sysfs, or name a captured one in the host's topology."
         )
     try:
-        files = {
-            str(path.relative_to(root)): path.read_text(errors="replace")
-            for pattern in PATTERNS
-            for path in root.glob(pattern)
-            if path.is_file()
-        }
+        # Unlike Path.glob, it passes over a group that is removed meanwhile.
+        found = (glob(pattern, root_dir=root) for pattern in PATTERNS)  # noqa: PTH207
+        read = {path: _text(root / path) for paths in found for path in paths}
+        files = {path: text for path, text in read.items() if text is not None}
         return files | _group_of_the_reader(root, files)
     except OSError as error:
         raise TopologyError(
             f"{error.filename} cannot be read: {error.strerror}. Run this as a user who may."
         ) from None
+
+
+def _text(path: Path) -> str | None:
+    """Read a file; None where it is none, or is gone, as a container's group may be."""
+    try:
+        return path.read_text(errors="replace") if path.is_file() else None
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENODEV):
+            return None
+        raise
 
 
 def _with_allowed(files: Mapping[str, str]) -> dict[str, str]:

@@ -168,6 +168,25 @@ def test_a_file_that_may_not_be_read_is_named(root: Path, monkeypatch: pytest.Mo
     )
 
 
+@pytest.mark.parametrize("gone", [FileNotFoundError(2, ""), OSError(19, "No such device")])
+def test_the_group_of_a_container_that_ends_meanwhile_is_passed_over(
+    root: Path, monkeypatch: pytest.MonkeyPatch, gone: OSError
+) -> None:
+    write(
+        root / GROUPS, {"cpuset.cpus.effective": "0-3\n", "docker/1a2b/cpuset.cpus.effective": ""}
+    )
+    read = Path.read_text
+
+    def read_text(path: Path, **options: str) -> str:
+        if "1a2b" in path.parts:
+            raise gone
+        return read(path, **options)
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+
+    assert str(probe_topology(root).allowed_cpus) == "0-3"
+
+
 def test_a_captured_tree_is_described_as_far_as_it_goes(root: Path) -> None:
     (root / "sys/devices/system/node/node1/meminfo").unlink()
 

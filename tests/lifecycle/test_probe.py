@@ -104,6 +104,23 @@ def test_a_tree_that_shows_only_the_group_of_its_capturer_is_limited_by_that(
 
 
 @pytest.mark.parametrize(
+    ("mount", "cgroup"),
+    [
+        ("cgroup /dev/cpuset cgroup rw,cpuset 0 0", "3:memory:/x\n2:cpu,cpuset:/job/3\n0::/y\n"),
+        ("cgroup2 /dev/cpuset cgroup2 rw 0 0", "0::/job/3/step\n"),
+    ],
+    ids=["1", "2, not enabled in the last group"],
+)
+def test_the_group_of_the_capturer_may_be_in_its_list_of_groups(
+    root: Path, mount: str, cgroup: str
+) -> None:
+    write(root / "proc", {"self/cgroup": cgroup, "mounts": f"{mount}\n"})
+    write(root / "dev/cpuset/job/3", {"cpuset.cpus": "2-5\n", "cpuset.mems": "1\n"})
+
+    assert str(probe_topology(root).allowed_cpus) == "2-5"
+
+
+@pytest.mark.parametrize(
     ("mounts", "version"),
     [
         ("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n", 2),

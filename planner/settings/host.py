@@ -1,7 +1,6 @@
 """The hosts: their Docker engines, topologies and networks."""
 
 import base64
-import binascii
 import ipaddress
 import re
 from collections.abc import Iterator
@@ -131,7 +130,7 @@ def _host_key(value: str) -> str:
 def _text_is_of(kind: str, text: str) -> bool:
     try:
         key = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         return False
     name = kind.encode()
     head = len(name).to_bytes(4, "big") + name

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from dataclasses import dataclass
@@ -72,6 +73,12 @@ def start(place: Place, plan: Plan) -> Running:
         f"the rig ({plan.topology}) was not ready within {_READY_S} s, {_ATTEMPTS} times. "
         f"See what {place.console} ends with; it needs two idle CPUs and 4 GiB of memory"
     )
+
+
+def free_port() -> int:
+    """Return a port of this machine's loopback that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 def power_off(place: Place, running: Running) -> None:

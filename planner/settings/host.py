@@ -26,7 +26,8 @@ _HIGHEST_PORT = 65535
 # What sshd(8) has host keys of. The text is base64 and begins with the type; RFC 4253, section 6.6.
 _KEY_TYPES = ("ssh-ed25519", "ssh-rsa", *(f"ecdsa-sha2-nistp{bits}" for bits in (256, 384, 521)))
 # Whatever ssh(1) would expand or split is left out.
-_PROJECT_FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
+_FILE_NAME = r"\.?[A-Za-z0-9_-][A-Za-z0-9._-]*"
+_PROJECT_FILE = re.compile(rf"{_FILE_NAME}(?:/{_FILE_NAME})*")
 
 
 def _host_name(value: str) -> str:

@@ -75,6 +75,8 @@ def _changes() -> Iterator[Change]:
     yield Change(setting=f"{host}.topology", to=DUAL_SOCKET, machine=DUAL_SOCKET)
     yield Change(setting=f"{host}.subnet", to="172.30.114.0/25", up=True)
     yield Change(setting=f"{host}.address", to="10.0.0.7")
+    yield Change(setting=f"{placement}.policy", to="none")
+    yield Change(setting=f"{placement}.unit", to="socket", refused=True)
     yield Change(setting=f"{placement}.instances-per-node", to=3)
     yield Change(setting=f"{placement}.cores-per-instance", to=2)
     # Instances that float claim no CPUs: else other stacks of this machine would be in the way.
@@ -83,6 +85,9 @@ def _changes() -> Iterator[Change]:
     )
     yield Change(setting=f"{placement}.exclude-nodes", to=[], given=TWO_NODES, machine=DUAL_SOCKET)
     yield Change(setting=f"{placement}.reserved-cpus", to="0")
+    yield Change(setting=f"{placement}.reserved-cores", to=1)
+    yield Change(setting=f"{placement}.reserved-memory-mib", to=2048)
+    yield Change(setting=f"{placement}.isolated-cpus", to="use")
     yield Change(setting=f"{placement}.smt", to="siblings", given=TWO_NODES, machine=DUAL_SOCKET)
     yield Change(setting=f"{placement}.cpu-binding", to="host")
     yield Change(setting=f"{placement}.memory-binding", to="none")
@@ -95,6 +100,9 @@ def _changes() -> Iterator[Change]:
     yield Change(setting=f"{models}.directory", to="/srv/models")
     yield Change(setting=f"{models}.names", to=["qwen3-8b"], after="models.directory")
     yield Change(setting=f"{models}.memory-mib", to=1024)
+    yield Change(setting=f"{models}.weights-mib", to=1024)
+    yield Change(setting=f"{models}.cache-size", to=1)
+    yield Change(setting=f"{models}.overhead-mib", to=1024)
     yield Change(setting=f"{models}.single", to={"path": MODEL}, after="models.directory", up=True)
     yield from (
         Change(setting=f"models.single.{key}", to=value, after="models.single")

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from lifecycle.member import render_member
+from planner.settings.host import MIN_LOCAL_SHARE
 
 
 class _Spec(BaseModel):
@@ -53,6 +54,10 @@ class Activation(_Spec):
     port: int
     models: tuple[str, ...]
     weight: int
+    min_local_share: float = Field(
+        default=MIN_LOCAL_SHARE,
+        description="least share of the anonymous memory on `memory_nodes`, where it is bound",
+    )
     drain: bool
     balancer: BalancerRef
     timeouts: Timeouts

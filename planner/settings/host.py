@@ -11,6 +11,9 @@ from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 from planner.cpuset import HIGHEST_ID, CpuSet
 from planner.settings.base import FromList, LinuxList, Section, Subnet, fault
 
+MIN_LOCAL_SHARE = 0.99
+"""Of `placement.min-local-share`; a spec that does not name it means this one."""
+
 # RFC 1123 label; short, because it begins the name of every container.
 _HOST_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,18}[a-z0-9])?")
 TOPOLOGY_FILE = re.compile(r"hosts/[A-Za-z0-9][A-Za-z0-9._-]*\.json")
@@ -194,4 +197,11 @@ class PlacementSettings(Section):
     memory_binding: Literal["bind", "none"] = Field(
         default="bind",
         description="Memory of an instance: only its node's (bind), or any (none).",
+    )
+    min_local_share: float = Field(
+        default=MIN_LOCAL_SHARE,
+        ge=0,
+        le=1,
+        description="Least share of an instance's anonymous memory that lies on the NUMA nodes it "
+        "is bound to, 0 to 1, measured before it serves; 0: measured, and not required.",
     )

@@ -121,6 +121,12 @@ class ServerSettings(Section):
     log_level: Literal["ERROR", "WARNING", "INFO", "DEBUG", "TRACE"] = Field(
         default="INFO", description="ERROR, WARNING, INFO, DEBUG or TRACE."
     )
+    weights: Literal["private", "shared"] = Field(
+        default="private",
+        description="With models.single, how an instance holds the weights: a copy of its own on "
+        "its NUMA node (private), or mapped from the host's one page cache (shared). With a "
+        "config.json each model's graph.pbtxt decides.",
+    )
     flags: Mapping[FlagName, FlagValue] = Field(
         default={},
         description="More of the server's own flags, by name without --; "

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import docker
 
-from bench.weights_host import WeightsHost, models_volume
+from bench.weights_host import WeightsHost, weights_host
 from lifecycle.pages import rounded
 
 _WEIGHTS = "openvino_model.bin"
@@ -84,14 +84,13 @@ def cases(models: Sequence[str], nodes: Sequence[int]) -> Iterator[Case]:
 
 def measure(host: WeightsHost, case: Case) -> Measured:
     """Measure one case on the second NUMA node of *host*."""
-    cpus = host.cpus_by_node()
-    node = sorted(cpus)[1]
+    node = sorted(host.cpus)[1]
     file = f"{case.model}/{_WEIGHTS}"
     host.empty_cache()
     if case.read_on is not None:
-        host.read_on(case.read_on, cpus[case.read_on], case.model)
+        host.read_on(case.read_on, case.model)
     before = host.cached(file)
-    served = host.serve(case.model, case.weights, node, cpus[node], bound=case.bound)
+    served = host.serve(case.model, case.weights, node, bound=case.bound)
     anonymous, model = served.pages.anonymous, served.pages.model
     both = (sum(anonymous.values()) + sum(model.values())) or 1
     return Measured(
@@ -202,9 +201,8 @@ def main(argv: Sequence[str]) -> int:
     client = docker.DockerClient(base_url=arguments.docker, timeout=600)
     weights = {path.parent.name: path for path in sorted(arguments.models.glob(f"*/{_WEIGHTS}"))}
     measured = []
-    with models_volume(client, arguments.image, arguments.models) as volume:
-        host = WeightsHost(client, arguments.image, volume)
-        for case in cases(list(weights), sorted(host.cpus_by_node())[:2]):
+    with weights_host(client, arguments.image, arguments.models) as host:
+        for case in cases(list(weights), sorted(host.cpus)[:2]):
             measured.append(measure(host, case))
             print(measured[-1], file=sys.stderr, flush=True)
     sizes = {model: round(path.stat().st_size / _MIB) for model, path in weights.items()}

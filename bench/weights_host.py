@@ -4,7 +4,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ _SCRIPTS = Path(__file__).parent
 _NODES = "/sys/devices/system/node"
 _PORT = 8000
 _SERVES_WITHIN_S = 700
+_READ_WITHIN_S = 300
 _CACHE_GB = 1
 
 
@@ -44,54 +45,53 @@ class Served:
     token_s: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsHost:
-    """Containers of one image, with the models in a volume that is removed at the end."""
+    """
+    The host, with its models in a volume; `weights_host` makes it and takes it away.
 
-    def __init__(self, client: docker.DockerClient, image: str, volume: str) -> None:
-        """
-        Take what is there.
+    Attributes:
+        client: its Docker engine.
+        image: of the model server, with Python in it.
+        volume: with the models.
+        cpus: of each NUMA node.
+        helpers: for each NUMA node a container that is bound to it, and runs nothing.
+    """
 
-        Args:
-            client: the Docker engine; whoever may use it is root on the host, which emptying the
-                page cache takes.
-            image: of the model server, with Python in it.
-            volume: with the models.
-        """
-        self._client = client
-        self._image = image
-        self._volume = volume
-
-    def cpus_by_node(self) -> dict[int, CpuSet]:
-        """Return the CPUs of the NUMA nodes."""
-        text = self._run("sh", "-c", f"cd {_NODES} && grep '' node[0-9]*/cpulist")
-        found = (line.removeprefix("node").split("/cpulist:") for line in text.split())
-        return {int(node): CpuSet.parse(cpus) for node, cpus in found}
+    client: docker.DockerClient
+    image: str
+    volume: str
+    cpus: Mapping[int, CpuSet]
+    helpers: Mapping[int, Container]
 
     def empty_cache(self) -> None:
         """Drop all of the page cache that nothing maps."""
-        self._run(
-            "sh", "-c", "sync; echo 3 > /proc/sys/vm/drop_caches", user="0:0", privileged=True
+        self.client.containers.run(
+            self.image,
+            ["-c", "sync; echo 3 > /proc/sys/vm/drop_caches"],
+            entrypoint="sh",
+            user="0:0",
+            privileged=True,
+            network_mode="none",
+            remove=True,
         )
 
-    def read_on(self, node: int, cpus: CpuSet, model: str) -> None:
+    def read_on(self, node: int, model: str) -> None:
         """Read the model's files, and the image's libraries, on *node*."""
         where = f"{MODELS_MOUNT}/{model} /opt /usr/lib"
-        self._run(
-            "sh",
-            "-c",
-            f"find {where} -type f -exec cat {{}} + > /dev/null",
-            cpuset_cpus=str(cpus),
-            cpuset_mems=str(node),
-        )
+        script = f"find {where} -type f -exec cat {{}} + > /dev/null"
+        docker_host.run(self.helpers[node], "sh", "-c", script, within_s=_READ_WITHIN_S)
 
     def cached(self, file: str) -> dict[int, int]:
         """Return the bytes of *file*, below the models, that are in the page cache, by node."""
         path = f"{MODELS_MOUNT}/{file}"
-        found = json.loads(self._run("python3", "-c", _script("cached"), path))
+        argv = ("python3", "-c", _script("cached"), path)
+        found = json.loads(docker_host.run(self.helpers[0], *argv, within_s=_READ_WITHIN_S))
         return {int(node): its for node, its in found[path].items()}
 
-    def serve(self, model: str, weights: str, node: int, cpus: CpuSet, *, bound: bool) -> Served:
+    def serve(self, model: str, weights: str, node: int, *, bound: bool) -> Served:
         """Start a server of *model* on *node*, let it generate, measure it, remove it."""
+        cpus = self.cpus[node]
         settings = parse_settings(_settings(model, weights), "bench.weights")
         placement = Placement(
             host="bench",
@@ -106,34 +106,19 @@ class WeightsHost:
             weight=1,
         )
         files = open_files(settings)
-        container = self._client.containers.create(
-            self._image,
+        container = self.client.containers.create(
+            self.image,
             list(server_command(settings, placement)),
             environment=list(server_environment(settings)),
             cpuset_cpus=str(cpus),
             cpuset_mems=str(node) if bound else None,
             network_mode="none",
-            volumes=self._volumes("ro"),
+            volumes=_mounted(self.volume, "ro"),
             ulimits=[docker.types.Ulimit(name="nofile", soft=files, hard=files)],
         )
         with docker_host.temporary(container):
             container.start()
             return _measure(container, model)
-
-    def _run(self, *argv: str, **settings: Any) -> str:
-        output = self._client.containers.run(
-            self._image,
-            list(argv[1:]),
-            entrypoint=argv[0],
-            network_mode="none",
-            remove=True,
-            volumes=self._volumes("ro"),
-            **settings,
-        )
-        return bytes(output).decode()
-
-    def _volumes(self, mode: str) -> dict[str, dict[str, str]]:
-        return {self._volume: {"bind": MODELS_MOUNT, "mode": mode}}
 
 
 def _measure(container: Container, model: str) -> Served:
@@ -165,19 +150,67 @@ def _script(name: str) -> str:
     return (_SCRIPTS / f"{name}.py").read_text()
 
 
+def _mounted(volume: str, mode: str) -> dict[str, dict[str, str]]:
+    return {volume: {"bind": MODELS_MOUNT, "mode": mode}}
+
+
 @contextmanager
-def models_volume(client: docker.DockerClient, image: str, models: Path) -> Iterator[str]:
-    """Put the folders below *models* into a volume of the host; remove it at the end."""
+def weights_host(client: docker.DockerClient, image: str, models: Path) -> Iterator[WeightsHost]:
+    """
+    Put the folders below *models* on the host of *client*; take all away at the end.
+
+    Whoever may use a Docker engine is root on its host, which emptying the page cache takes.
+    """
     volume = client.volumes.create(labels={"ovms-numa.bench": "weights"})
     try:
-        container = client.containers.create(
-            image, volumes={volume.name: {"bind": MODELS_MOUNT, "mode": "rw"}}
-        )
-        with docker_host.temporary(container):
-            buffer = io.BytesIO()
-            with tarfile.open(fileobj=buffer, mode="w") as tar:
-                tar.add(models, arcname=".")
-            container.put_archive(MODELS_MOUNT, buffer.getvalue())
-        yield str(volume.name)
+        with ExitStack() as standing:
+
+            def helper(cpus: str, memory_nodes: str) -> Container:
+                its = _helper(client, image, str(volume.name), cpus, memory_nodes)
+                return standing.enter_context(its)
+
+            anywhere = helper("", "")
+            anywhere.put_archive(MODELS_MOUNT, _tar_of(models))
+            cpus = _cpus_by_node(anywhere)
+            yield WeightsHost(
+                client=client,
+                image=image,
+                volume=str(volume.name),
+                cpus=cpus,
+                helpers={node: helper(str(its), str(node)) for node, its in cpus.items()},
+            )
     finally:
         volume.remove(force=True)
+
+
+@contextmanager
+def _helper(
+    client: docker.DockerClient, image: str, volume: str, cpus: str, memory_nodes: str
+) -> Iterator[Container]:
+    container = client.containers.create(
+        image,
+        ["infinity"],
+        entrypoint="sleep",
+        user="0:0",
+        network_mode="none",
+        volumes=_mounted(volume, "rw"),
+        cpuset_cpus=cpus,
+        cpuset_mems=memory_nodes,
+    )
+    with docker_host.temporary(container):
+        container.start()
+        yield container
+
+
+def _cpus_by_node(container: Container) -> dict[int, CpuSet]:
+    """Return the CPUs of the NUMA nodes that have some."""
+    text = docker_host.run(container, "sh", "-c", f"cd {_NODES} && grep -H . node[0-9]*/cpulist")
+    found = (line.removeprefix("node").split("/cpulist:") for line in text.split())
+    return {int(node): CpuSet.parse(cpus) for node, cpus in found}
+
+
+def _tar_of(folder: Path) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        tar.add(folder, arcname=".")
+    return buffer.getvalue()

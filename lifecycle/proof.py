@@ -77,7 +77,7 @@ class Proof:
         where = " and ".join(f"{its} MiB on node {node}" for node, its in by_node.items())
         return (
             f"local share of its memory: planned at least {least:g} on node {memory_nodes}, "
-            f"found {share:.4f}: {where}",
+            f"found {pages.rounded(share):g}: {where}",
         )
 
     def _within(self, planned: CpuSet) -> bool:

@@ -78,9 +78,7 @@ def open_files(settings: Settings) -> int:
     return max(8192, 16 * (settings.server.max_concurrency + 1))
 
 
-def _single(
-    settings: Settings, single: SingleModelSettings, placement: Placement
-) -> Iterator[str]:
+def _single(settings: Settings, single: SingleModelSettings, placement: Placement) -> Iterator[str]:
     """
     Give the flags of the one model.
 

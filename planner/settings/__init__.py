@@ -74,16 +74,16 @@ class Settings(Section):
         The copy takes as much anonymous memory as the model's files have weights that the server
         uses as they are; otherwise they lie in the host's page cache once, for all instances.
         """
-        return self.models.single is not None and self.server.weights == "private"
+        return self.models.single is not None and self.server.weights != "shared"
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Hosts must reach each other, and a config.json leaves the weights to the graphs."""
         yield from host_faults(self.hosts, self.balancer.host)
-        if self.models.single is None and "weights" in self.server.model_fields_set:
+        if self.models.single is None and self.server.weights is not None:
             yield (
                 "server.weights",
                 f"{self.server.weights!r} cannot be told to OVMS beside a config.json: each "
-                "model's graph.pbtxt decides; use models.single, or leave this out and write "
+                "model's graph.pbtxt decides; use models.single, or write null here and "
                 "ENABLE_MMAP into plugin_config there",
             )
 

@@ -23,8 +23,8 @@ from planner.settings.host import MIN_LOCAL_SHARE
 class InstanceArgs(TypedDict):
     """What an instance is told; its placement is in `cpus`, `memory_nodes`, `address`, `port`."""
 
-    docker: str
-    """URL of the host's Docker engine."""
+    where: dict[str, str]
+    """The host, as `planner.where` tells it."""
     container: str
     """The container's name."""
     image: str
@@ -81,10 +81,11 @@ class ModelServer(pulumi.ComponentResource):
         container = self._container(name, args, after or [])
         spec = {
             "instance": name,
+            **args["where"],
             **{
                 key: args[key]
                 for key in (
-                    "docker", "container", "cpus", "memory_nodes", "address", "port", "weight",
+                    "container", "cpus", "memory_nodes", "address", "port", "weight",
                     "models", "drain", "balancer", "timeouts",
                 )
             },

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from lifecycle.errors import RemoteHostError
+from lifecycle.errors import UnreachableError
+from lifecycle.live import topology_at
 from lifecycle.observe import Observation, observe
+from lifecycle.reach import Where
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,19 +16,21 @@ class Expected:
     What a stack is going to have on a host.
 
     Attributes:
-        docker: URL of the host's Docker engine.
+        where: the host.
         containers: their names.
         images: their references.
+        captured: whether its topology is a captured one, and the live one is to be read too.
     """
 
-    docker: str
+    where: Where
     containers: Sequence[str]
     images: Sequence[str]
+    captured: bool
 
 
 def observe_hosts(
     expected: Mapping[str, Expected], labels: Mapping[str, str]
-) -> dict[str, Observation | RemoteHostError]:
+) -> dict[str, Observation | UnreachableError]:
     """
     Look at a stack on all hosts at once.
 
@@ -38,15 +42,18 @@ def observe_hosts(
         For each host what was seen there, or why it was not looked at.
 
     Raises:
-        LifecycleError: no Docker engine answers on a host that could be looked at, or what
-            stands there keeps the stack from being made.
+        RefusedError: what answers for a host is not known to be it, or lets this user not in.
+        LifecycleError: no Docker engine answers on this machine, or what stands on a host keeps
+            the stack from being made.
+        TopologyError: a host's live topology is asked for and cannot be read.
     """
 
-    def look(host: str) -> Observation | RemoteHostError:
+    def look(host: str) -> Observation | UnreachableError:
         its = expected[host]
         try:
-            return observe(host, its.docker, labels, its.containers, its.images)
-        except RemoteHostError as error:
+            seen = observe(host, its.where, labels, its.containers, its.images)
+            return replace(seen, topology=topology_at(its.where)) if its.captured else seen
+        except UnreachableError as error:
             return error
 
     with ThreadPoolExecutor(max_workers=len(expected)) as pool:

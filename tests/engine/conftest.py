@@ -31,8 +31,7 @@ SETTINGS = {
 def created(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, Run]]:
     """The stack, and the run that made it from nothing."""
     stack = Stack(name="test", folder=tmp_path_factory.mktemp("stack"), settings=SETTINGS)
-    leftover = stack.remains()
-    assert not leftover, f"an earlier run left {leftover}: remove them with docker, then run again"
+    stack.clear()
     run = stack.up()
     try:
         assert run.status == 0, run.output

@@ -1,0 +1,222 @@
+"""Start the emulated host, wait until it can be used, and end it."""
+
+import os
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from images.commands import say
+from tests.rig import made
+from tests.rig.errors import RigError
+from tests.rig.place import Place, Running
+from tests.rig.topologies import TOPOLOGIES
+
+SSH_PORT: Final = 12022
+PORTS: Final = (18120,)
+"""Of the balancer that Pulumi.rig.yaml describes."""
+
+# Measured 28-40 s alone on two cores; one boot of twelve hung in the kernel for ever.
+_READY_S: Final = 100
+_ATTEMPTS: Final = 2
+_KERNEL: Final = (
+    "root=/dev/vda rw rootflags=noinit_itable console=ttyS0 net.ifnames=0 mitigations=off "
+    "apparmor=0 quiet"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """
+    What is to be started.
+
+    Attributes:
+        topology: its name.
+        disk: the disk below what the guest writes: raw, or qcow2 with one below it.
+        extra: a third disk, only read.
+        ssh_port: of this machine's loopback, for the guest's sshd.
+        ports: further ports that are forwarded, the same here and there.
+    """
+
+    topology: str
+    disk: Path
+    extra: Path | None = None
+    ssh_port: int = SSH_PORT
+    ports: tuple[int, ...] = PORTS
+
+
+def start(place: Place, plan: Plan) -> Running:
+    """
+    Start a rig, and wait for its sshd and its Docker engine.
+
+    Raises:
+        RigError: one runs here already, or it was not ready in time, twice.
+        StageError: what it is made of could not be had.
+    """
+    if (running := place.read()) is not None and is_alive(place, running.pid):
+        raise RigError(
+            f"a rig ({running.topology}) runs already, as process {running.pid}. "
+            "End it with `make rig-down`"
+        )
+    place.make_keys(plan.ssh_port)
+    for attempt in range(1, _ATTEMPTS + 1):
+        running = _launch(place, plan)
+        if wait_until_ready(place, running):
+            _take_offline(place, running)
+            return running
+        say(f"rig: not ready within {_READY_S} s, attempt {attempt} of {_ATTEMPTS}")
+        stop(place)
+    raise RigError(
+        f"the rig ({plan.topology}) was not ready within {_READY_S} s, {_ATTEMPTS} times. "
+        f"See what {place.console} ends with; it needs two idle CPUs and 4 GiB of memory"
+    )
+
+
+def power_off(place: Place, running: Running) -> None:
+    """
+    Shut the guest down as an operator does, so that all that it wrote is on its disk.
+
+    Raises:
+        RigError: it did not end in time.
+    """
+    # Detached, so that sshd can still say that it was started.
+    run(place, running, "(sleep 1; systemctl poweroff) >/dev/null 2>&1 &", administrator=True)
+    end = time.monotonic() + _READY_S
+    while is_alive(place, running.pid):
+        if time.monotonic() > end:
+            raise RigError(f"the guest did not shut down within {_READY_S} s")
+        time.sleep(0.2)
+
+
+def stop(place: Place) -> None:
+    """End the rig that was started in *place*, and forget what it wrote."""
+    running = place.read()
+    if running is None:
+        return
+    with suppress(ProcessLookupError):
+        os.kill(running.agent_pid, signal.SIGTERM)
+    if is_alive(place, running.pid):
+        os.kill(running.pid, signal.SIGKILL)
+        while is_alive(place, running.pid):
+            time.sleep(0.05)
+    for path in (place.disk, place.agent):
+        path.unlink(missing_ok=True)
+    place.write(None)
+
+
+def is_alive(place: Place, pid: int) -> bool:
+    """Say whether process *pid* is the QEMU of *place*; numbers of processes are used again."""
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+    try:
+        return str(place.disk) in Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return False
+
+
+def run(
+    place: Place,
+    running: Running,
+    command: str,
+    *,
+    administrator: bool = False,
+    timeout_s: float = 60,
+) -> str:
+    """
+    Run *command* in a shell of the guest and return what it printed.
+
+    Raises:
+        RigError: it failed, or took longer than *timeout_s*.
+    """
+    words = [*place.words(running, administrator=administrator), command]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=timeout_s, check=False)
+    except subprocess.TimeoutExpired:
+        raise RigError(f"`{command}` took longer than {timeout_s} s on the rig") from None
+    if done.returncode:
+        raise RigError(f"`{command}` ended with {done.returncode} on the rig: {done.stderr}")
+    return done.stdout
+
+
+def _launch(place: Place, plan: Plan) -> Running:
+    emulator, guest = made.emulator(), made.guest()
+    place.disk.unlink(missing_ok=True)
+    form = "raw" if plan.disk == guest.disk else "qcow2"
+    overlay = ["create", "-q", "-f", "qcow2", "-F", form, "-b", str(plan.disk), str(place.disk)]
+    subprocess.run([*emulator.command("qemu-img"), *overlay], check=True)
+    words = [
+        *emulator.command("qemu-system-x86_64"), *emulator.firmware,
+        "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-nodefaults",
+        "-display", "none", *TOPOLOGIES[plan.topology].options(),
+        "-kernel", str(guest.kernel), "-initrd", str(guest.initrd), "-append", _KERNEL,
+        "-serial", f"file:{place.console}", *_devices(place, plan),
+    ]  # fmt: skip
+    with (place.folder / "qemu.log").open("wb") as log:
+        process = subprocess.Popen(
+            words,
+            env=emulator.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    running = Running(
+        pid=process.pid,
+        agent_pid=_start_agent(place),
+        topology=plan.topology,
+        ssh_port=plan.ssh_port,
+        ports=plan.ports,
+    )
+    place.write(running)
+    return running
+
+
+def _devices(place: Place, plan: Plan) -> list[str]:
+    """Return QEMU's options for disks and network."""
+    drives = [f"file={place.disk},format=qcow2,cache=unsafe"]
+    read = [place.keys] if plan.extra is None else [place.keys, plan.extra]
+    drives += [f"file={path},format=raw,readonly=on" for path in read]
+    words = []
+    for number, drive in enumerate(drives):
+        words += ["-drive", f"if=none,id=d{number},{drive}"]
+        words += ["-device", f"virtio-blk-pci,drive=d{number}"]
+    forwards = [f"hostfwd=tcp:127.0.0.1:{plan.ssh_port}-:22"]
+    forwards += [f"hostfwd=tcp:127.0.0.1:{port}-:{port}" for port in plan.ports]
+    words += ["-netdev", ",".join(["user", "id=net", "restrict=on", *forwards])]
+    return [*words, "-device", "virtio-net-pci,netdev=net", "-device", "virtio-rng-pci"]
+
+
+def _start_agent(place: Place) -> int:
+    """Start an agent with the user's key, for clients that no identity can be named to."""
+    place.agent.unlink(missing_ok=True)
+    words = ["ssh-agent", "-s", "-a", str(place.agent)]
+    told = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    add = ["ssh-add", "-q", str(place.identity)]
+    subprocess.run(add, check=True, env=place.environment())
+    return int(told.partition("SSH_AGENT_PID=")[2].partition(";")[0])
+
+
+def wait_until_ready(place: Place, running: Running) -> bool:
+    """Wait until the user can talk to the Docker engine, for a bounded time."""
+    end = time.monotonic() + _READY_S
+    while (left := end - time.monotonic()) > 0:
+        if not is_alive(place, running.pid):
+            said = (place.folder / "qemu.log").read_text().strip()
+            place.write(None)
+            raise RigError(f"QEMU ended at once: {said}. See that its ports are free")
+        try:
+            run(place, running, "docker info --format .", timeout_s=min(20, left))
+        except RigError:
+            time.sleep(1)
+        else:
+            return True
+    return False
+
+
+def _take_offline(place: Place, running: Running) -> None:
+    for cpu in TOPOLOGIES[running.topology].offline:
+        command = f"echo 0 > /sys/devices/system/cpu/cpu{cpu}/online"
+        run(place, running, command, administrator=True)

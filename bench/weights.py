@@ -1,10 +1,11 @@
 """
-``python -m bench.weights``: where the memory of a model server lies, by how it holds the weights.
+``python -m bench.weights STACK-FILE --below FOLDER MODEL…``: where a server's memory lies.
 
-On a host with two NUMA nodes or more, servers run one after another on the second node. Before
-each, the host's page cache is emptied, and the model's files and the image's libraries are read
-on one node, or not at all. What the server then has on which node is read from its own
-``numa_maps``, after it has generated. It empties the host's page cache: for a test host only.
+On the stack's host, of two NUMA nodes or more, servers of its image run one after another on the
+second node, with the weights held in one way or the other. Before each, the host's page cache is
+emptied, and the model's files and the image's libraries are read on one node, or not at all. What
+the server then has on which node is read from its own ``numa_maps``, after it has generated. It
+empties the host's page cache: for a test host only.
 """
 
 import argparse
@@ -15,10 +16,10 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 
-import docker
-
 from bench.weights_host import WeightsHost, weights_host
 from lifecycle.pages import rounded
+from lifecycle.reach import reach
+from lifecycle.stack_file import read_stack_file
 
 _WEIGHTS = "openvino_model.bin"
 _MIB = 1 << 20
@@ -31,7 +32,7 @@ class Case:
     What is varied.
 
     Attributes:
-        model: the folder's name below the models.
+        model: the folder below the models.
         read_on: the node that model and libraries are read on before; None: they are not.
         weights: `server.weights`.
         bound: whether memory is bound to the server's node, beside the CPUs.
@@ -193,19 +194,21 @@ def _pair(by_node: Mapping[int, int]) -> str:
 def main(argv: Sequence[str]) -> int:
     """Measure every case, then print the report or write it with its raw numbers."""
     parser = argparse.ArgumentParser(prog="python -m bench.weights", description=__doc__)
-    parser.add_argument("--docker", required=True, help="URL of the test host's Docker engine")
-    parser.add_argument("--image", required=True, help="of the model server, on that host")
-    parser.add_argument("--models", type=Path, required=True, help="folder with a folder a model")
+    parser.add_argument("stack", type=Path, help="Pulumi.STACK.yaml of a test host")
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="a model's folder, below:")
+    parser.add_argument("--below", required=True, help="folder of the host, such as /srv/models")
     parser.add_argument("--output", type=Path, help="the file to write; left out: print it")
     arguments = parser.parse_args(argv)
-    client = docker.DockerClient(base_url=arguments.docker, timeout=600)
-    weights = {path.parent.name: path for path in sorted(arguments.models.glob(f"*/{_WEIGHTS}"))}
+    stack = read_stack_file(arguments.stack)
+    client = reach(stack.where, timeout_s=600).client
     measured = []
-    with weights_host(client, arguments.image, arguments.models) as host:
-        for case in cases(list(weights), sorted(host.cpus)[:2]):
+    with weights_host(client, stack.settings.server.image, arguments.below) as host:
+        for case in cases(arguments.models, sorted(host.cpus)[:2]):
             measured.append(measure(host, case))
             print(measured[-1], file=sys.stderr, flush=True)
-    sizes = {model: round(path.stat().st_size / _MIB) for model, path in weights.items()}
+        sizes = {
+            model: round(host.size(f"{model}/{_WEIGHTS}") / _MIB) for model in arguments.models
+        }
     info = client.info()
     about = (
         f"The host is `{info['OperatingSystem']}`, kernel {info['KernelVersion']}, "

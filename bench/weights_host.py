@@ -1,8 +1,6 @@
 """The host on which `bench.weights` measures: one server at a time, between emptied caches."""
 
-import io
 import json
-import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -24,7 +22,6 @@ _NODES = "/sys/devices/system/node"
 _PORT = 8000
 _SERVES_WITHIN_S = 700
 _READ_WITHIN_S = 300
-_CACHE_GB = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,19 +45,19 @@ class Served:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsHost:
     """
-    The host, with its models in a volume; `weights_host` makes it and takes it away.
+    The host; `weights_host` gives it helpers and takes them away.
 
     Attributes:
         client: its Docker engine.
         image: of the model server, with Python in it.
-        volume: with the models.
+        models: the volume that has them, or the host's folder.
         cpus: of each NUMA node.
         helpers: for each NUMA node a container that is bound to it, and runs nothing.
     """
 
     client: docker.DockerClient
     image: str
-    volume: str
+    models: str
     cpus: Mapping[int, CpuSet]
     helpers: Mapping[int, Container]
 
@@ -81,6 +78,10 @@ class WeightsHost:
         where = f"{MODELS_MOUNT}/{model} /opt /usr/lib"
         script = f"find {where} -type f -exec cat {{}} + > /dev/null"
         docker_host.run(self.helpers[node], "sh", "-c", script, within_s=_READ_WITHIN_S)
+
+    def size(self, file: str) -> int:
+        """Return the bytes of *file*, below the models."""
+        return int(docker_host.run(self.helpers[0], "stat", "-c%s", f"{MODELS_MOUNT}/{file}"))
 
     def cached(self, file: str) -> dict[int, int]:
         """Return the bytes of *file*, below the models, that are in the page cache, by node."""
@@ -113,7 +114,7 @@ class WeightsHost:
             cpuset_cpus=str(cpus),
             cpuset_mems=str(node) if bound else None,
             network_mode="none",
-            volumes=_mounted(self.volume, "ro"),
+            volumes=_mounted(self.models),
             ulimits=[docker.types.Ulimit(name="nofile", soft=files, hard=files)],
         )
         with docker_host.temporary(container):
@@ -124,7 +125,7 @@ class WeightsHost:
 def _measure(container: Container, model: str) -> Served:
     asked = docker_host.run(
         container,
-        *("python3", "-c", _script("generate_once"), str(_PORT), model),
+        *("python3", "-c", _script("generate_once"), str(_PORT), _name(model)),
         within_s=_SERVES_WITHIN_S,
     )
     found = proof.read(container, _PORT)
@@ -140,52 +141,49 @@ def _settings(model: str, weights: str) -> Mapping[str, Any]:
         "server": {"weights": weights},
         "models": {
             "directory": "/bench",
-            "names": [model],
-            "single": {"path": model, "cache-size": _CACHE_GB},
+            "names": [_name(model)],
+            "single": {"path": model},
         },
     }
+
+
+def _name(model: str) -> str:
+    return model.rsplit("/", 1)[-1]
 
 
 def _script(name: str) -> str:
     return (_SCRIPTS / f"{name}.py").read_text()
 
 
-def _mounted(volume: str, mode: str) -> dict[str, dict[str, str]]:
-    return {volume: {"bind": MODELS_MOUNT, "mode": mode}}
+def _mounted(models: str) -> dict[str, dict[str, str]]:
+    return {models: {"bind": MODELS_MOUNT, "mode": "ro"}}
 
 
 @contextmanager
-def weights_host(client: docker.DockerClient, image: str, models: Path) -> Iterator[WeightsHost]:
+def weights_host(client: docker.DockerClient, image: str, models: str) -> Iterator[WeightsHost]:
     """
-    Put the folders below *models* on the host of *client*; take all away at the end.
+    Put helpers on the host of *client*; take them away at the end.
 
     Whoever may use a Docker engine is root on its host, which emptying the page cache takes.
     """
-    volume = client.volumes.create(labels={"ovms-numa.bench": "weights"})
-    try:
-        with ExitStack() as standing:
+    with ExitStack() as standing:
 
-            def helper(cpus: str, memory_nodes: str) -> Container:
-                its = _helper(client, image, str(volume.name), cpus, memory_nodes)
-                return standing.enter_context(its)
+        def helper(cpus: str, memory_nodes: str) -> Container:
+            return standing.enter_context(_helper(client, image, models, cpus, memory_nodes))
 
-            anywhere = helper("", "")
-            anywhere.put_archive(MODELS_MOUNT, _tar_of(models))
-            cpus = _cpus_by_node(anywhere)
-            yield WeightsHost(
-                client=client,
-                image=image,
-                volume=str(volume.name),
-                cpus=cpus,
-                helpers={node: helper(str(its), str(node)) for node, its in cpus.items()},
-            )
-    finally:
-        volume.remove(force=True)
+        cpus = _cpus_by_node(helper("", ""))
+        yield WeightsHost(
+            client=client,
+            image=image,
+            models=models,
+            cpus=cpus,
+            helpers={node: helper(str(its), str(node)) for node, its in cpus.items()},
+        )
 
 
 @contextmanager
 def _helper(
-    client: docker.DockerClient, image: str, volume: str, cpus: str, memory_nodes: str
+    client: docker.DockerClient, image: str, models: str, cpus: str, memory_nodes: str
 ) -> Iterator[Container]:
     container = client.containers.create(
         image,
@@ -193,7 +191,7 @@ def _helper(
         entrypoint="sleep",
         user="0:0",
         network_mode="none",
-        volumes=_mounted(volume, "rw"),
+        volumes=_mounted(models),
         cpuset_cpus=cpus,
         cpuset_mems=memory_nodes,
     )
@@ -207,10 +205,3 @@ def _cpus_by_node(container: Container) -> dict[int, CpuSet]:
     text = docker_host.run(container, "sh", "-c", f"cd {_NODES} && grep -H . node[0-9]*/cpulist")
     found = (line.removeprefix("node").split("/cpulist:") for line in text.split())
     return {int(node): CpuSet.parse(cpus) for node, cpus in found}
-
-
-def _tar_of(folder: Path) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        tar.add(folder, arcname=".")
-    return buffer.getvalue()

@@ -271,7 +271,7 @@ def test_private_weights_are_memory_of_the_server_s_own_and_shared_ones_stay_map
 ) -> None:
     """As OVMS's, by the property ENABLE_MMAP; of private ones only the tokenizers stay mapped."""
     host = WeightsHost(
-        client=client, image=image, volume=models, cpus={0: CpuSet.of((0,))}, helpers={}
+        client=client, image=image, models=models, cpus={0: CpuSet.of((0,))}, helpers={}
     )
 
     shared, private = (

@@ -75,10 +75,11 @@ def activate(spec: Activation, progress: Progress) -> dict[str, object]:
 
 
 def _memory(spec: Activation, found: proof.Proof) -> dict[str, object]:
-    if found.pages is None:
-        return {"local_share": pages.NOT_MEASURED}
-    share = found.pages.local_share(pages.home_of(spec.instance, spec.memory_nodes))
-    return {"local_share": pages.rounded(share), "memory_mib": found.pages.in_mib()}
+    share = pages.home_share(found.pages, spec.instance, spec.memory_nodes)
+    return {
+        "local_share": pages.NOT_MEASURED if share is None else pages.rounded(share),
+        **({"memory_mib": found.pages.in_mib()} if found.pages else {}),
+    }
 
 
 def _faults(spec: Activation, found: proof.Proof) -> tuple[str, ...]:
@@ -202,8 +203,10 @@ def _prove(spec: Activation, container: Container, progress: Progress) -> proof.
 def _in_words(spec: Activation, found: proof.Proof) -> str:
     if found.pages is None:
         return "its pages not measured: this kernel does not tell them (numa_maps)"
-    share = found.pages.local_share(pages.home_of(spec.instance, spec.memory_nodes))
+    share = pages.home_share(found.pages, spec.instance, spec.memory_nodes)
     total_mib = sum(found.pages.in_mib()["anonymous"].values())
+    if share is None:
+        return f"{total_mib} MiB"
     return f"{pages.in_percent(share)} of {total_mib} MiB local"
 
 

@@ -68,15 +68,21 @@ def in_percent(share: float) -> str:
     return f"{math.floor(share * 1000) / 10:g}%"
 
 
-def home_of(instance: str, memory_nodes: str | None) -> CpuSet:
+def home_share(found: Pages | None, instance: str, memory_nodes: str | None) -> float | None:
     """
-    Return the NUMA nodes that an instance's memory belongs on.
+    Return which part of an instance's anonymous memory lies where it belongs.
 
     Args:
-        instance: its name, HOST-nodeN-ORDINAL.
-        memory_nodes: the Linux list that it is bound to; None: it is not, and its node is meant.
+        found: its pages; None: not measured.
+        instance: its name, HOST-nodeN-ORDINAL or HOST-socketN-ORDINAL.
+        memory_nodes: the Linux list that it is bound to; None: it is not, and the node in its name
+            is meant. A socket's name does not say its nodes, and nothing is told then.
     """
-    return CpuSet.parse(memory_nodes or instance.rsplit("-", 2)[1].removeprefix("node"))
+    unit = instance.rsplit("-", 2)[1]
+    home = memory_nodes or unit.removeprefix("node")
+    if found is None or not home[0].isdigit():
+        return None
+    return found.local_share(CpuSet.parse(home))
 
 
 def read(container: Container, pids: tuple[int, ...]) -> Pages | None:

@@ -179,10 +179,10 @@ def _planned(container: Container, label: str, setting: str) -> str:
 
 def _local(name: str, container: Container, where: Proof | None) -> str:
     """Return how much of an instance's anonymous memory is local; the balancer has no node."""
-    if name == BALANCER or where is None or where.pages is None:
+    if name == BALANCER or where is None:
         return _NONE
-    home = pages.home_of(name, planned(container, MEMORY_NODES))
-    return pages.in_percent(where.pages.local_share(home))
+    share = pages.home_share(where.pages, name, planned(container, MEMORY_NODES))
+    return _NONE if share is None else pages.in_percent(share)
 
 
 def _connections(container: Container) -> str:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from lifecycle.pages import home_of, in_percent, parse_numa_maps, rounded
+from lifecycle.pages import home_share, in_percent, parse_numa_maps, rounded
 from planner.cpuset import CpuSet
 
 CAPTURED = Path(__file__).parents[1] / "data" / "numa_maps"
@@ -110,15 +110,23 @@ def test_a_share_is_never_rounded_up(share: float, number: float, words: str) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "bound", "home"),
+    ("name", "bound", "share"),
     [
-        ("box-node0-0", "0", "0"),
-        ("box-node1-2", "0-1", "0-1"),
-        ("box-node1-2", None, "1"),
-        ("my-node-7-node12-10", None, "12"),
+        ("box-node0-0", "0", 0.25),
+        ("box-node1-2", "0-1", 0.75),
+        ("box-node1-2", None, 0.5),
+        ("my-node-7-node12-10", None, 0.25),
+        ("box-socket0-0", "0-1", 0.75),
+        ("box-socket0-0", None, None),
     ],
 )
 def test_memory_belongs_where_it_is_bound_else_on_the_node_of_its_instance(
-    name: str, bound: str | None, home: str
+    name: str, bound: str | None, share: float | None
 ) -> None:
-    assert home_of(name, bound) == CpuSet.parse(home)
+    found = parse_numa_maps(line("anon=4 N0=1 N1=2 N12=1"))
+
+    assert home_share(found, name, bound) == share
+
+
+def test_pages_that_were_not_measured_have_no_share() -> None:
+    assert home_share(None, "box-node0-0", "0") is None

@@ -96,7 +96,9 @@ class WeightsHost:
         settings = parse_settings(_settings(model, weights), "bench.weights")
         placement = Placement(
             host="bench",
-            node=node,
+            unit="node",
+            number=node,
+            nodes=CpuSet.of((node,)),
             ordinal=0,
             cpus=cpus,
             memory_nodes=CpuSet.of((node,)) if bound else None,
@@ -105,6 +107,7 @@ class WeightsHost:
             address="127.0.0.1",
             published=None,
             weight=1,
+            memory_bytes=None,
         )
         files = open_files(settings)
         container = self.client.containers.create(

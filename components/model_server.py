@@ -17,7 +17,7 @@ from components.container import (
 )
 from components.seen import Seen
 from planner.labels import ANY, CPUS, INSTANCE, MEMORY_NODES, MODELS
-from planner.settings.host import MIN_LOCAL_SHARE
+from planner.settings.placement import MIN_LOCAL_SHARE
 
 
 class InstanceArgs(TypedDict):
@@ -46,6 +46,8 @@ class InstanceArgs(TypedDict):
     memory_nodes: str | None
     min_local_share: float
     """Least share of the anonymous memory that is to lie on `memory_nodes`."""
+    memory_mib: int | None
+    """The most that the container may take; none: any."""
     drain: bool
     balancer: dict[str, pulumi.Input[object]]
     timeouts: dict[str, int]
@@ -126,6 +128,10 @@ class ModelServer(pulumi.ComponentResource):
             command=args["command"],
             envs=args["envs"],
             cpu_set=args["cpus"],
+            memory=args["memory_mib"],
+            # As much: else Docker would let it swap the same again, and the provider would see that
+            # as a difference.
+            memory_swap=args["memory_mib"],
             volumes=[
                 docker.ContainerVolumeArgs(
                     container_path="/workspace", read_only=True, **args["models_source"]

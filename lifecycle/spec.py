@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from lifecycle.member import render_member
-from planner.settings.host import MIN_LOCAL_SHARE
+from planner.settings.placement import MIN_LOCAL_SHARE
 from planner.where import Where
 
 

@@ -116,11 +116,11 @@ def _tensors(shape: Shape, tokens: int) -> Iterator[tuple[str, tuple[int, ...]]]
 
 
 class _Weights:
-    """Random numbers, of which a million are made and then used again, each time further on."""
+    """Random numbers, of which some are made and then used again, each time further on."""
 
     def __init__(self, shape: Shape) -> None:
         chance = random.Random(2026)  # noqa: S311 - weights, not secrets
-        count = 1 << 20
+        count = 1 << 16
         self._shape = shape
         self._start = 0
         if shape.quantised:

@@ -7,6 +7,8 @@ a local one is this machine. Nobody else here connects to a host.
 
 import atexit
 import http.client
+import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +21,7 @@ from lifecycle import listing
 from lifecycle.docker_failure import reason, unanswered
 from lifecycle.errors import LifecycleError, RefusedError, UnreachableError
 from lifecycle.ssh import SshHost, run_program
-from lifecycle.tunnel import REMOTE_SOCKET, Tunnel
+from lifecycle.tunnel import Tunnel
 from planner.where import Where
 
 __all__ = ["Link", "Where", "reach"]
@@ -61,6 +63,25 @@ class Link:
         if self.tunnel is not None:
             return listing.read_files(self.tunnel.host, patterns, containing=containing)
         return listing.read_here(_ROOT, patterns, containing=containing)
+
+    def free_bytes(self, path: str) -> int | None:
+        """
+        Return what is left on the disk of *path*; None where this user may not see it.
+
+        Raises:
+            LifecycleError: the host does not answer any more.
+        """
+        if self.tunnel is None:
+            try:
+                space = os.statvfs(path)
+            except OSError:
+                return None
+            return space.f_bavail * space.f_frsize
+        # df(1p): the fourth column of the second line is what is left, in KiB.
+        program = f"df -Pk {shlex.quote(path)} 2>/dev/null || true"
+        said = run_program(self.tunnel.host, program, step="looking at its disk").splitlines()
+        columns = said[-1].split() if said else []
+        return int(columns[3]) << 10 if columns[3:] and columns[3].isdigit() else None
 
     def http(self, address: str, port: int, timeout_s: float) -> http.client.HTTPConnection:
         """Return an HTTP connection to *address* and *port* as the host itself reaches them."""
@@ -135,40 +156,36 @@ def _open(where: Where) -> Tunnel:
 
 
 # What `connect` of the socket would answer on the host, which SSH does not pass on.
-_LOOK_AT_SOCKET = f"""\
-if [ ! -S {REMOTE_SOCKET} ]; then echo absent
-elif [ ! -w {REMOTE_SOCKET} ]; then echo forbidden
+_LOOK_AT_SOCKET = """\
+if [ ! -S {0} ]; then echo absent
+elif [ ! -w {0} ]; then echo forbidden
 else echo there
 fi
 """
 
 
 def _no_engine(tunnel: Tunnel, error: Exception) -> LifecycleError:
-    host = tunnel.host
-    socket = run_program(host, _LOOK_AT_SOCKET, step="looking at its Docker socket").split()[-1:]
-    if socket == ["absent"]:
+    host, path = tunnel.host, tunnel.engine_socket
+    program = _LOOK_AT_SOCKET.format(path)
+    found = run_program(host, program, step="looking at its Docker socket").split()[-1:]
+    if found == ["absent"]:
         return tunnel.fault(
             UnreachableError,
-            f"it has no Docker socket {REMOTE_SOCKET}",
+            f"it has no Docker socket {path}",
             "start Docker there (`systemctl start docker`), or install it, then run this again",
         )
-    if socket == ["forbidden"]:
+    if found == ["forbidden"]:
         return tunnel.fault(
             RefusedError,
-            f"the user {host.user!r} may not use its Docker engine ({REMOTE_SOCKET})",
+            f"the user {host.user!r} may not use its Docker engine ({path})",
             f"add the user to the group that may (`usermod -aG docker {host.user}` there, as "
             "root), or name another one in the URL, then run this again",
         )
-    if "administratively prohibited" in tunnel.said():
-        return tunnel.fault(
-            RefusedError,
-            f"its sshd does not let the Docker socket {REMOTE_SOCKET} through",
-            "let it forward (`AllowStreamLocalForwarding yes` in its sshd_config, and no "
-            "`restrict` or `no-port-forwarding` before the key in authorized_keys), then run "
-            "this again",
-        )
     return tunnel.fault(
         UnreachableError,
-        f"no engine answers behind its Docker socket {REMOTE_SOCKET} ({reason(error)})",
-        "start Docker there (`systemctl start docker`), then run this again",
+        f"no engine answers behind its Docker socket {path} ({reason(error)})",
+        "start Docker there (`systemctl start docker`); where it runs, let its sshd forward the "
+        "socket (`AllowStreamLocalForwarding yes`, `AllowTcpForwarding yes`, `PermitOpen any`, and "
+        "no `restrict` or `no-port-forwarding` before the key in authorized_keys); then run this "
+        "again",
     )

@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
 
-from lifecycle.errors import LifecycleError
+from lifecycle.errors import LifecycleError, UnreachableError
 
 
 def unanswered(url: str, error: Exception) -> LifecycleError:
-    """Return what says that no engine answers at *url*."""
+    """Return what says that no engine answers at *url*, or that it lets this user not in."""
+    kind: type[LifecycleError] = UnreachableError
     remedy = (
         "start Docker there (`make up` does on this machine), or correct `docker` of the host in "
         "the stack's settings"
@@ -20,7 +21,8 @@ def unanswered(url: str, error: Exception) -> LifecycleError:
             "add this user to the group that may (`usermod -aG docker USER`, then log in again), "
             "or run this as root"
         )
-    return LifecycleError(
+        kind = LifecycleError
+    return kind(
         subject=url,
         step="connecting to Docker",
         seen=f"no engine answers ({reason(error)})",
@@ -42,13 +44,15 @@ def speaking_with(
         again: the command that goes on once the fault is mended.
 
     Raises:
-        LifecycleError: the engine refused a call, did not answer in time, or went away.
+        UnreachableError: the engine did not answer in time, or went away.
+        LifecycleError: it refused a call.
     """
     try:
         yield
     except (DockerException, RequestException) as error:
         seen, remedy = _in_words(url, error)
-        raise LifecycleError(
+        kind = LifecycleError if isinstance(error, APIError) else UnreachableError
+        raise kind(
             subject=subject or url,
             step=step,
             seen=seen,

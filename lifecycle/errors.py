@@ -36,7 +36,11 @@ class LifecycleError(Exception):
         )
 
 
-class RemoteHostError(LifecycleError):
+class UnreachableError(LifecycleError):
+    """No Docker engine answers for a host: it is down, or the way to it is."""
+
+
+class RemoteHostError(UnreachableError):
     """The host is not this machine, and actions drive only the Docker engine of this one."""
 
 

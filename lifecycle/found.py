@@ -1,7 +1,8 @@
-"""What a stack has on its host, as the operator's commands find it: by labels, not by settings."""
+"""What a stack has on its hosts, as the operator's commands find it: by labels, not by settings."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -9,7 +10,9 @@ import docker
 from docker.models.containers import Container
 
 from lifecycle import balancer_config, docker_host, member
-from lifecycle.errors import LifecycleError
+from lifecycle.docker_failure import speaking_with
+from lifecycle.errors import LifecycleError, UnreachableError
+from lifecycle.member import host_of, members
 from lifecycle.observe import addresses, planned
 from lifecycle.proof import Proof
 from lifecycle.proof import read as read_proof
@@ -24,14 +27,15 @@ BALANCER = "balancer"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """
-    A stack's containers, and the files of its balancer's current configuration.
+    A stack's containers on all hosts, and the files of its balancer's current configuration.
 
     Attributes:
         stack: whose.
-        client: the Docker engine of its host.
+        client: the Docker engine of the balancer's host; without a balancer, of any host.
         instances: by name, in the order of host, NUMA node and ordinal.
-        balancer: none where it is gone.
-        files: content by path; empty where the balancer is gone.
+        balancer: none where it is gone, or its host is not reached.
+        files: content by path; empty where there is no balancer.
+        unreached: the hosts that are not reached, by name, with the reason.
     """
 
     stack: StackFile
@@ -39,6 +43,7 @@ class Found:
     instances: Mapping[str, Container]
     balancer: Container | None
     files: Mapping[str, bytes]
+    unreached: Mapping[str, UnreachableError]
 
     def is_open(self, name: str) -> bool:
         """Tell whether the instance *name* runs and the balancer sends it requests."""
@@ -47,8 +52,15 @@ class Found:
         return runs and content is not None and member.is_open(content)
 
     def open_instances(self) -> list[str]:
-        """Return the names of the instances that get requests."""
+        """Return the names of the instances that get requests, of hosts that are reached."""
         return [name for name in self.instances if self.is_open(name)]
+
+    def known(self) -> list[str]:
+        """Return the instances that are there, or on a host not reached and in the balancer."""
+        return [
+            *self.instances,
+            *sorted(name for name in members(self.files) if host_of(name) in self.unreached),
+        ]
 
     def containers(self) -> dict[str, Container]:
         """Return the instances by name, and the balancer as the last where there is one."""
@@ -58,20 +70,24 @@ class Found:
 
 def find_stack(stack: StackFile) -> Found:
     """
-    Look for the containers of *stack*.
+    Look for the containers of *stack* on all its hosts.
 
     Raises:
-        LifecycleError: no Docker engine answers, or it has nothing of the stack.
+        LifecycleError: none of the hosts is reached, one refuses, or they have nothing of the
+            stack.
     """
-    client = docker_host.connect(stack.docker)
-    own = [f"{key}={value}" for key, value in stack.labels.items()]
-    # A container inherits the labels of its image, whoever made it; a role only the stack gives.
-    found = client.containers.list(all=True, ignore_removed=True, filters={"label": [*own, ROLE]})
-    if not found:
+    with ThreadPoolExecutor(len(stack.engines)) as pool:
+        looked = dict(zip(stack.engines, pool.map(_look(stack), stack.engines), strict=True))
+    unreached = {name: one for name, one in looked.items() if isinstance(one, UnreachableError)}
+    on = [one for one in looked.values() if not isinstance(one, UnreachableError)]
+    if not on:
+        raise next(iter(unreached.values()))
+    found = [one for _, containers in on for one in containers]
+    if not found and not unreached:
         raise LifecycleError(
             subject=stack.name,
             step="looking for its containers",
-            seen=f"the stack has none at {stack.docker}",
+            seen=f"the stack has none at {' or '.join(stack.engines.values())}",
             remedy=f"bring it up with `make up STACK={stack.name}`; if it runs elsewhere, correct "
             "`docker` of the host in the stack's settings",
         )
@@ -79,11 +95,35 @@ def find_stack(stack: StackFile) -> Found:
     instances = {one.labels[INSTANCE]: one for one in found if INSTANCE in one.labels}
     return Found(
         stack=stack,
-        client=client,
+        client=next((client for client, containers in on if balancer in containers), on[0][0]),
         instances={name: instances[name] for name in sorted(instances, key=_by_numbers)},
         balancer=balancer,
         files=balancer_config.read_all(balancer) if balancer else {},
+        unreached=unreached,
     )
+
+
+_OnHost = tuple[docker.DockerClient, list[Container]]
+
+
+def _look(stack: StackFile) -> Callable[[str], _OnHost | UnreachableError]:
+    own = [f"{key}={value}" for key, value in stack.labels.items()]
+
+    def look(host: str) -> _OnHost | UnreachableError:
+        url = stack.engines[host]
+        try:
+            client = docker_host.connect(url, timeout_s=10)
+            with speaking_with(url, step="looking for the stack's containers", again="this"):
+                # A container inherits the labels of its image, whoever made it; a role only the
+                # stack gives.
+                filters: dict[str, str | list[str] | bool] = {"label": [*own, ROLE]}
+                return client, client.containers.list(
+                    all=True, ignore_removed=True, filters=filters
+                )
+        except UnreachableError as error:
+            return error
+
+    return look
 
 
 def _by_numbers(name: str) -> list[tuple[int, str]]:
@@ -117,6 +157,18 @@ def address_of(container: Container) -> str:
     )
 
 
+def reached_at(container: Container) -> str:
+    """
+    Return the address at which the instance in *container* answers the balancer.
+
+    Raises:
+        LifecycleError: it has none.
+    """
+    bindings = container.attrs["HostConfig"].get("PortBindings") or {}
+    published = bindings.get(f"{port_of(container)}/tcp")
+    return str(published[0]["HostIp"]) if published else address_of(container)
+
+
 def placement(container: Container) -> tuple[Proof | None, tuple[str, ...]]:
     """
     Read where the server in *container* runs, and compare that with what was planned.
@@ -138,8 +190,10 @@ def reference(found: Found) -> BalancerRef:
     Tell how the balancer's configuration is changed.
 
     Raises:
-        LifecycleError: there is no balancer.
+        LifecycleError: there is no balancer, or its host is not reached.
     """
+    if found.balancer is None and found.unreached:
+        raise next(iter(found.unreached.values()))
     if found.balancer is None:
         raise LifecycleError(
             subject=found.stack.name,

@@ -37,10 +37,12 @@ class Observation:
         faults: what is wrong with an instance or with `balancer`, as the end of a sentence that
             begins with its name.
         gone: what was there and is not any more, as whole sentences.
+        instances: all that are there.
         serving: the instances that run.
         missing_images: those of the images asked for that the host does not have.
         claims: what other stacks have of the host.
         cordoned: the instances that an operator holds closed; that is no fault.
+        files: of the balancer's current configuration; None: it is not on this host.
         addresses: what the instances are called that have an address, by that address.
         published: addresses and ports of the host that the stack's balancer has now.
         warnings: what an update may fail on, with what to do, as whole sentences.
@@ -49,10 +51,12 @@ class Observation:
     incarnations: Mapping[str, str] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
     gone: tuple[str, ...] = ()
+    instances: frozenset[str] = frozenset()
     serving: frozenset[str] = frozenset()
     missing_images: frozenset[str] = frozenset()
     claims: tuple[Claim, ...] = ()
     cordoned: frozenset[str] = frozenset()
+    files: Mapping[str, bytes] | None = None
     addresses: Mapping[str, str] = field(default_factory=dict)
     published: frozenset[tuple[str, int]] = frozenset()
     warnings: tuple[str, ...] = ()
@@ -71,7 +75,7 @@ def observe(
     images: Iterable[str],
 ) -> Observation:
     """
-    Look at a stack.
+    Look at a stack on one host, without what its balancer has been told of the instances.
 
     Args:
         host: the host's name in the settings.
@@ -112,7 +116,7 @@ def _observe(
     balancer = next((one for one in containers if one.labels.get(ROLE) == "balancer"), None)
     files = balancer_config.read_all(balancer) if balancer else None
     instances = {one.labels[INSTANCE]: one for one in containers if INSTANCE in one.labels}
-    faults = {name: _instance_fault(one, name, files) for name, one in instances.items()}
+    faults = {name: _instance_fault(one) for name, one in instances.items()}
     faults["balancer"] = _balancer_fault(balancer, files) if balancer else None
     missing = frozenset(image for image in images if not _has_image(client, image))
     # Connecting it again by hand would not give it its address: it is made again, as one that
@@ -123,11 +127,13 @@ def _observe(
     return Observation(
         incarnations={role: word for role, word in incarnations.items() if role not in cut_off},
         faults={name: fault for name, fault in faults.items() if fault},
-        gone=tuple(sorted(_gone(containers, files, missing))),
+        gone=tuple(sorted(_gone(containers, missing))),
+        instances=frozenset(instances),
         serving=frozenset(running - cut_off),
         missing_images=missing,
         claims=read_claims(client, host, labels),
         cordoned=cordoned_in(files or {}),
+        files=files,
         addresses={address: name for name, one in instances.items() for address in addresses(one)},
         published=published_by(balancer) if balancer else frozenset(),
     )
@@ -164,22 +170,8 @@ def cordoned_in(files: Mapping[str, bytes]) -> frozenset[str]:
     return frozenset(name for path, name in names.items() if path == member.cordon_path(name))
 
 
-def _gone(
-    containers: Iterable[Container], files: Mapping[str, bytes] | None, images: frozenset[str]
-) -> Iterator[str]:
-    """
-    Say what was there and is not any more, from what it left behind.
-
-    A removed instance left its member file; a removed balancer its instances; a removed image
-    the containers that were made from it.
-    """
-    there = {one.labels.get(ROLE) for one in containers}
-    if there and "balancer" not in there:
-        yield "balancer is gone"
-    for path in files or ():
-        name = PurePosixPath(path).stem
-        if path == member.member_path(name) and name not in there:
-            yield f"{name} is gone"
+def _gone(containers: Iterable[Container], images: frozenset[str]) -> Iterator[str]:
+    """Say which *images* are missing, though the containers that were made from them are there."""
     used = {one.attrs["Config"]["Image"] for one in containers}
     yield from (f"the image {image} is gone" for image in images & used)
 
@@ -204,9 +196,7 @@ def _refuse_foreign(client: docker.DockerClient, names: Iterable[str]) -> None:
             )
 
 
-def _instance_fault(
-    container: Container, name: str, files: Mapping[str, bytes] | None
-) -> str | None:
+def _instance_fault(container: Container) -> str | None:
     if not addresses(container):
         return "is cut off from the instances' network"
     if container.status != "running":
@@ -219,7 +209,7 @@ def _instance_fault(
         return "shows no task in the /proc of this machine: it just ended, or is not on it"
     if moved := found.faults(planned(container, CPUS), planned(container, MEMORY_NODES)):
         return f"was re-pinned: {'; '.join(moved)}"
-    return None if files is None else member.member_fault(files, name)
+    return None
 
 
 def _balancer_fault(container: Container, files: Mapping[str, bytes] | None) -> str | None:

@@ -106,7 +106,7 @@ def _request(
     spec: Activation, method: str, path: str, *, timeout_s: float, body: object = None
 ) -> tuple[int | None, str]:
     """Ask the instance; return the status, and status and body in words."""
-    connection = http.client.HTTPConnection(spec.address, spec.port, timeout=timeout_s)
+    connection = http.client.HTTPConnection(spec.reached_at, spec.port, timeout=timeout_s)
     try:
         headers = {"Content-Type": "application/json"}
         connection.request(method, path, json.dumps(body) if body else None, headers)

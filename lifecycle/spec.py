@@ -57,10 +57,14 @@ class Activation(_Spec):
     balancer: BalancerRef
     timeouts: Timeouts
 
+    @property
+    def reached_at(self) -> str:
+        """The address at which the port answers the balancer, and this program."""
+        return self.published or self.address
+
     def member_file(self, *, is_open: bool) -> bytes:
         """Render what the balancer is told of the instance."""
-        address = self.published or self.address
-        return render_member(address, self.port, self.weight, is_open=is_open)
+        return render_member(self.reached_at, self.port, self.weight, is_open=is_open)
 
 
 class Push(_Spec):

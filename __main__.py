@@ -84,7 +84,7 @@ def look(
     """Look at the stack on its hosts, and say what was changed there since the last update."""
     expected = {
         name: Expected(
-            docker=told.host.docker,
+            where=told.host.where,
             containers=told.containers(plan),
             images=[image["reference"] for image in told.images(hashes).values()],
         )

@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> Answer:
 
     stack = read_stack_file(arguments.stack_file)
     step = f"`make {arguments.action}`"
-    with speaking_with(stack.docker, step=step, subject=stack.name, again="this"):
+    with speaking_with(stack.where.docker, step=step, subject=stack.name, again="this"):
         return _run(arguments, stack)
 
 

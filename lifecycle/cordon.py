@@ -39,7 +39,7 @@ def cordon(stack: StackFile, name: str, *, force: bool) -> str:
     if content is not None and member.is_open(content):
         put[member.member_path(name)] = _turned(content, is_open=False)
     if len(put) > 1 or name not in cordoned_in(found.files):
-        balancer_config.change(found.client, reference(found), put)
+        balancer_config.change(found.link, reference(found), put)
     return f"{name} is cordoned; {_open_now(stack)}{_in_flight(found, name)}"
 
 
@@ -66,7 +66,7 @@ def uncordon(stack: StackFile, name: str) -> str:
         raise _stays_closed(found, name, f"it {reason}")
     path, mark = member.member_path(name), member.cordon_path(name)
     put = {} if reason else {path: _turned(found.files[path], is_open=True)}
-    balancer_config.change(found.client, reference(found), put, remove=(mark,))
+    balancer_config.change(found.link, reference(found), put, remove=(mark,))
     if name not in found.instances:
         return f"{name} is not cordoned any more; the stack has no such instance on its host"
     if reason:

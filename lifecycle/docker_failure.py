@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
 
-from lifecycle.errors import LifecycleError
+from lifecycle.errors import LifecycleError, UnreachableError
 
 
 def unanswered(url: str, error: Exception) -> LifecycleError:
@@ -42,13 +42,15 @@ def speaking_with(
         again: the command that goes on once the fault is mended.
 
     Raises:
-        LifecycleError: the engine refused a call, did not answer in time, or went away.
+        UnreachableError: the engine of another machine did not answer in time, or went away.
+        LifecycleError: it refused a call, or the one of this machine did not answer.
     """
     try:
         yield
     except (DockerException, RequestException) as error:
         seen, remedy = _in_words(url, error)
-        raise LifecycleError(
+        gone = url.startswith("ssh://") and not isinstance(error, APIError)
+        raise (UnreachableError if gone else LifecycleError)(
             subject=subject or url,
             step=step,
             seen=seen,

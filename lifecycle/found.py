@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-import docker
 from docker.models.containers import Container
 
 from lifecycle import balancer_config, docker_host, member
@@ -13,6 +12,7 @@ from lifecycle.errors import LifecycleError
 from lifecycle.observe import addresses, planned
 from lifecycle.proof import Proof
 from lifecycle.proof import read as read_proof
+from lifecycle.reach import Link, reach
 from lifecycle.spec import BalancerRef
 from lifecycle.stack_file import StackFile
 from planner.labels import CPUS, INSTANCE, MEMORY_NODES, ROLE
@@ -28,14 +28,14 @@ class Found:
 
     Attributes:
         stack: whose.
-        client: the Docker engine of its host.
+        link: to its host.
         instances: by name, in the order of host, NUMA node and ordinal.
         balancer: none where it is gone.
         files: content by path; empty where the balancer is gone.
     """
 
     stack: StackFile
-    client: docker.DockerClient
+    link: Link
     instances: Mapping[str, Container]
     balancer: Container | None
     files: Mapping[str, bytes]
@@ -63,15 +63,17 @@ def find_stack(stack: StackFile) -> Found:
     Raises:
         LifecycleError: no Docker engine answers, or it has nothing of the stack.
     """
-    client = docker_host.connect(stack.docker)
+    link = reach(stack.where)
     own = [f"{key}={value}" for key, value in stack.labels.items()]
     # A container inherits the labels of its image, whoever made it; a role only the stack gives.
-    found = client.containers.list(all=True, ignore_removed=True, filters={"label": [*own, ROLE]})
+    found = link.client.containers.list(
+        all=True, ignore_removed=True, filters={"label": [*own, ROLE]}
+    )
     if not found:
         raise LifecycleError(
             subject=stack.name,
             step="looking for its containers",
-            seen=f"the stack has none at {stack.docker}",
+            seen=f"the stack has none at {stack.where.docker}",
             remedy=f"bring it up with `make up STACK={stack.name}`; if it runs elsewhere, correct "
             "`docker` of the host in the stack's settings",
         )
@@ -79,7 +81,7 @@ def find_stack(stack: StackFile) -> Found:
     instances = {one.labels[INSTANCE]: one for one in found if INSTANCE in one.labels}
     return Found(
         stack=stack,
-        client=client,
+        link=link,
         instances={name: instances[name] for name in sorted(instances, key=_by_numbers)},
         balancer=balancer,
         files=balancer_config.read_all(balancer) if balancer else {},

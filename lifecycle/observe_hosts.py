@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from lifecycle.errors import RemoteHostError
+from lifecycle.errors import UnreachableError
 from lifecycle.observe import Observation, observe
+from lifecycle.reach import Where
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,19 +15,19 @@ class Expected:
     What a stack is going to have on a host.
 
     Attributes:
-        docker: URL of the host's Docker engine.
+        where: the host.
         containers: their names.
         images: their references.
     """
 
-    docker: str
+    where: Where
     containers: Sequence[str]
     images: Sequence[str]
 
 
 def observe_hosts(
     expected: Mapping[str, Expected], labels: Mapping[str, str]
-) -> dict[str, Observation | RemoteHostError]:
+) -> dict[str, Observation | UnreachableError]:
     """
     Look at a stack on all hosts at once.
 
@@ -38,15 +39,16 @@ def observe_hosts(
         For each host what was seen there, or why it was not looked at.
 
     Raises:
-        LifecycleError: no Docker engine answers on a host that could be looked at, or what
-            stands there keeps the stack from being made.
+        RefusedError: what answers for a host is not known to be it, or lets this user not in.
+        LifecycleError: no Docker engine answers on this machine, or what stands on a host keeps
+            the stack from being made.
     """
 
-    def look(host: str) -> Observation | RemoteHostError:
+    def look(host: str) -> Observation | UnreachableError:
         its = expected[host]
         try:
-            return observe(host, its.docker, labels, its.containers, its.images)
-        except RemoteHostError as error:
+            return observe(host, its.where, labels, its.containers, its.images)
+        except UnreachableError as error:
             return error
 
     with ThreadPoolExecutor(max_workers=len(expected)) as pool:

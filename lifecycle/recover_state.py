@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lifecycle.errors import LifecycleError
+from planner.where import Where
 
 _STATE_ID = "state-id"
 _DOCKER_PROVIDER = "pulumi:providers:docker"
@@ -47,14 +48,18 @@ class State:
                 return found if isinstance(found, str) and found else None
         return None
 
-    def docker_hosts(self) -> tuple[str, ...]:
-        """Return the URLs of the Docker engines that the state has a provider for."""
-        hosts = (
-            (one.get("inputs") or {}).get("host")
-            for one in self._resources()
-            if one["type"] == _DOCKER_PROVIDER
+    def docker_hosts(self) -> tuple[Where, ...]:
+        """Return the Docker engines that the state has a provider for."""
+        inputs = (
+            one.get("inputs") or {} for one in self._resources() if one["type"] == _DOCKER_PROVIDER
         )
-        return tuple(sorted({host for host in hosts if isinstance(host, str)}))
+        hosts = {
+            # A provider's inputs that are no texts are kept as their JSON.
+            Where.of_options(its["host"], json.loads(its.get("sshOpts") or "[]"))
+            for its in inputs
+            if isinstance(its.get("host"), str)
+        }
+        return tuple(sorted(hosts, key=lambda host: host.docker))
 
     def known(self, kind: str) -> frozenset[str]:
         """

@@ -10,6 +10,7 @@ from planner.errors import SettingsError
 from planner.labels import stack_labels
 from planner.settings import Settings, parse_settings
 from planner.stack_file import stack_settings
+from planner.where import Where
 
 _PREFIX, _SUFFIX = "Pulumi.", ".yaml"
 
@@ -23,14 +24,14 @@ class StackFile:
         project: the project's name.
         name: the stack's name, without the organisation that a backend may put before it.
         host: the name of its host in the settings.
-        docker: URL of that host's Docker engine.
+        where: that host.
         settings: all of its settings.
     """
 
     project: str
     name: str
     host: str
-    docker: str
+    where: Where
     settings: Settings
 
     @property
@@ -65,7 +66,7 @@ def read_stack_file(path: Path) -> StackFile:
         )
     ((host_name, host),) = settings.hosts.items()
     return StackFile(
-        project=str(project), name=name, host=host_name, docker=host.docker, settings=settings
+        project=str(project), name=name, host=host_name, where=host.where, settings=settings
     )
 
 

@@ -20,6 +20,7 @@ from lifecycle.found import (
     reference,
 )
 from lifecycle.observe import Observation, observe, planned
+from lifecycle.reach import Link
 from lifecycle.stack_file import StackFile
 from planner.labels import ANY, CPUS, MEMORY_NODES
 from planner.nginx import LISTEN_PORT
@@ -120,7 +121,7 @@ def look(stack: StackFile) -> Status:
         LifecycleError: no Docker engine answers, or it has nothing of the stack.
     """
     found = find_stack(stack)
-    seen = observe(stack.host, stack.docker, stack.labels, (), ())
+    seen = observe(stack.host, stack.where, stack.labels, (), ())
     containers = found.containers()
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
         lines = tuple(pool.map(lambda name: _line(found, seen, name, containers[name]), containers))
@@ -183,7 +184,7 @@ def _connections(container: Container) -> str:
 def _unanswered(found: Found, name: str, container: Container) -> Iterator[str]:
     """Say what does not answer: of an instance, which models; of the balancer, it."""
     if name == BALANCER:
-        if balancer_config.loaded_generation(reference(found)) is None:
+        if balancer_config.loaded_generation(found.link, reference(found)) is None:
             yield f"does not answer at {address_of(container)}:{LISTEN_PORT}"
         return
     try:
@@ -192,14 +193,14 @@ def _unanswered(found: Found, name: str, container: Container) -> Iterator[str]:
         yield error.seen
         return
     for model in found.stack.settings.models.names:
-        seen = _ready(address, port_of(container), model)
+        seen = _ready(found.link, address, port_of(container), model)
         if seen != "200":
             yield f"is not ready with the model {model!r}: it answers {seen}"
 
 
-def _ready(address: str, port: int, model: str) -> str:
+def _ready(link: Link, address: str, port: int, model: str) -> str:
     """Ask whether *model* is loaded; return the status, or why there is none."""
-    connection = http.client.HTTPConnection(address, port, timeout=_READY_WITHIN_S)
+    connection = link.http(address, port, _READY_WITHIN_S)
     try:
         connection.request("GET", f"/v2/models/{quote(model, safe='')}/ready")
         return str(connection.getresponse().status)

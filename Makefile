@@ -14,7 +14,7 @@ CAPTURED = $(if $(filter command,$(origin NAME)),$(NAME))
 CAPTURED_HOST = $(if $(filter command,$(origin HOST)),$(HOST))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down preview status logs cordon uncordon capture plan pin schema changes bench-preview recover env check test go-test fmt named setup setup-dev engine docker
+.PHONY: help up down preview forget status logs cordon uncordon capture plan pin schema changes bench-preview recover env check test go-test fmt named setup setup-dev engine docker
 
 help: ## Print the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/; s/\$$\$$/$$/' | \
@@ -38,6 +38,10 @@ down: named venv/.runtime engine ## Remove everything of the stack from its host
 recover: setup ## Take away what a killed run left (lock, pending operations, strays); then `make up`.
 	@lines="$$(python3 -m engine env)" && eval "$$lines" && \
 	  $(VENV)/python -m lifecycle.recover --stack $(STACK)
+
+forget: setup ## Take the dead host HOST=NAME out of the balancer and the state; then without it, `make up`.
+	@lines="$$(python3 -m engine env)" && eval "$$lines" && \
+	  $(VENV)/python -m lifecycle.forget --stack $(STACK) --host '$(CAPTURED_HOST)'
 
 status: venv/.runtime ## Show what runs where, proven, and what is wrong; fails where something is.
 	@$(VENV)/python -m lifecycle status Pulumi.$(STACK).yaml

@@ -89,7 +89,7 @@ def look(
     """Look at the stack on its hosts, and say what was changed there since the last update."""
     expected = {
         name: Expected(
-            docker=told.host.docker,
+            where=told.host.where,
             containers=told.containers(plan),
             images=[image["reference"] for image in told.images(hashes).values()],
         )
@@ -103,7 +103,7 @@ def look(
             observations[name] = seen
             continue
         # A preview of hosts elsewhere needs none of them.
-        local = expected[name].docker.startswith("unix:")
+        local = expected[name].where.docker.startswith("unix:")
         if name == front and (local or not pulumi.runtime.is_dry_run()):
             raise refuse_without_balancer(seen, len(expected))
         pulumi.log.warn(f"not looked at: {seen}\n  {UNREACHED.format(host=name)}")

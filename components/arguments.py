@@ -122,7 +122,7 @@ class Arguments:
         role = f"models-{recipe_hash}"
         incarnation = self.seen.incarnation(role)
         return {
-            "docker": self.host.docker,
+            "where": self.host.where.told(),
             "volume": f"{self.prefix}-{role}-{incarnation}",
             "content_hash": recipe_hash,
             "settled": self.seen.exists(role),
@@ -140,7 +140,7 @@ class Arguments:
         subnet = ipaddress.ip_network(self.host.subnet)
         drain_timeout_s = self.settings.rollout.drain_timeout_s
         return {
-            "docker": self.host.docker,
+            "where": self.host.where.told(),
             "prefix": self.prefix,
             "image": image,
             "user": NGINX_USER,
@@ -167,7 +167,7 @@ class Arguments:
         """Tell one instance where it is placed, what it runs, and what bounds its steps."""
         settings, rollout = self.settings, self.settings.rollout
         return {
-            "docker": self.host.docker,
+            "where": self.host.where.told(),
             "container": f"{self.prefix}-{placement.name}",
             "image": image,
             "user": settings.server.user,

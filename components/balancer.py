@@ -25,8 +25,8 @@ _CONFIG = "/etc/ovms-numa"
 class BalancerArgs(TypedDict):
     """What the balancer is told."""
 
-    docker: str
-    """URL of the host's Docker engine."""
+    where: dict[str, str]
+    """The host, as `planner.where` tells it."""
     prefix: str
     """Project and stack: what the names of its container, networks and volume begin with."""
     image: str
@@ -82,11 +82,11 @@ class Balancer(pulumi.ComponentResource):
             "address": args["address"],
             "keepalive_min_s": args["keepalive_min_s"],
         }
-        self.reference_elsewhere = {**self.reference, "docker": args["docker"]}
+        self.reference_elsewhere = {**self.reference, **args["where"]}
         self.url = f"http://{args['publish_address']}:{args['publish_port']}"
         container = self._container(name, args, volume, inner, outer)
         spec = {
-            "docker": args["docker"],
+            **args["where"],
             "balancer": self.reference,
             "start_s": args["start_s"],
             "nginx_conf": args["nginx_conf"].splitlines(),

@@ -22,8 +22,8 @@ from planner.labels import ANY, CPUS, INSTANCE, MEMORY_NODES, MODELS
 class InstanceArgs(TypedDict):
     """What an instance is told; its placement is in `cpus`, `memory_nodes`, `address`, `port`."""
 
-    docker: str
-    """URL of the host's Docker engine."""
+    where: dict[str, str]
+    """The host, as `planner.where` tells it."""
     container: str
     """The container's name."""
     image: str
@@ -78,10 +78,11 @@ class ModelServer(pulumi.ComponentResource):
         container = self._container(name, args, after or [])
         spec = {
             "instance": name,
+            **args["where"],
             **{
                 key: args[key]
                 for key in (
-                    "docker", "container", "cpus", "memory_nodes", "address", "port", "weight",
+                    "container", "cpus", "memory_nodes", "address", "port", "weight",
                     "models", "drain", "balancer", "timeouts",
                 )
             },

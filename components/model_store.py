@@ -12,8 +12,8 @@ from components.container import PYTHON, action
 class ModelStoreArgs(TypedDict):
     """Which model, and what converts it."""
 
-    docker: str
-    """URL of the host's Docker engine."""
+    where: dict[str, str]
+    """The host, as `planner.where` tells it."""
     volume: str
     """The volume's name."""
     content_hash: str
@@ -67,7 +67,7 @@ class ModelStore(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         spec = {
-            "docker": args["docker"],
+            **args["where"],
             "image": args["image"],
             "volume": self.volume,
             "source": f".staged/{args['recipe']}",

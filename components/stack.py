@@ -86,7 +86,12 @@ def declare_stack(
 
 
 def _declare_host(told: Arguments, hashes: Mapping[str, str], last: _Awaited) -> _Host:
-    provider = docker.Provider(f"docker-{told.host_name}", host=told.host.docker)
+    where = told.host.where
+    provider = docker.Provider(
+        f"docker-{told.host_name}",
+        host=where.docker,
+        ssh_opts=where.ssh_options() if where.is_remote else None,
+    )
 
     def after(*resources: pulumi.Resource) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(provider=provider, depends_on=[*resources, *last])

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import docker
 from docker.errors import APIError, DockerException
 from docker.models.containers import Container
 from requests.exceptions import RequestException
 
 from lifecycle import balancer_config, docker_host, drain, member, proof, readiness
 from lifecycle.errors import LifecycleError
+from lifecycle.reach import Link, reach
 from lifecycle.spec import Activation
 
 Progress = Callable[[str], None]
@@ -40,8 +40,8 @@ def activate(spec: Activation, progress: Progress) -> dict[str, object]:
     Raises:
         LifecycleError: a step failed or took longer than its bound.
     """
-    client = docker_host.connect(spec.docker)
-    container = docker_host.find(client, spec.container)
+    link = reach(spec.where)
+    container = docker_host.find(link.client, spec.container)
     if container is None:
         raise LifecycleError(
             subject=spec.instance,
@@ -50,12 +50,12 @@ def activate(spec: Activation, progress: Progress) -> dict[str, object]:
             remedy=f"run `pulumi up --target-replace` with the URN of the container "
             f"{spec.instance} (`pulumi stack --show-urns`)",
         )
-    found = _proof_if_serving(spec, container, progress)
+    found = _proof_if_serving(spec, link, container, progress)
     if found is None:
-        found = _start_over(spec, client, container, progress)
+        found = _start_over(spec, link, container, progress)
     else:
         progress("runs as planned")
-    _open(spec, docker_host.balancer_client(spec, client), progress)
+    _open(spec, drain.balancer_link(spec, link), progress)
     return {
         "instance": spec.instance,
         "cpus": found.all_cpus,
@@ -64,7 +64,7 @@ def activate(spec: Activation, progress: Progress) -> dict[str, object]:
 
 
 def _proof_if_serving(
-    spec: Activation, container: Container, progress: Progress
+    spec: Activation, link: Link, container: Container, progress: Progress
 ) -> proof.Proof | None:
     """Return the proof of an instance that runs as planned and generates, else none."""
     policy = container.attrs["HostConfig"]["RestartPolicy"]["Name"]
@@ -74,7 +74,7 @@ def _proof_if_serving(
         found = proof.read(container, spec.port)
         if found.faults(spec.cpus, spec.memory_nodes):
             return None
-        readiness.wait_until_it_generates(spec, container, progress)
+        readiness.wait_until_it_generates(spec, link, container, progress)
     except (docker_host.CommandError, LifecycleError) as error:
         progress(f"does not serve: {error}")
         return None
@@ -82,16 +82,16 @@ def _proof_if_serving(
 
 
 def _start_over(
-    spec: Activation, client: docker.DockerClient, container: Container, progress: Progress
+    spec: Activation, link: Link, container: Container, progress: Progress
 ) -> proof.Proof:
-    drain.close_and_wait(spec, client, progress)
+    drain.close_and_wait(spec, link, progress)
     try:
         if container.status == "paused":
             container.unpause()
         container.stop(timeout=spec.timeouts.stop_s)
         _bind(spec, container, progress)
         _start(spec, container, progress)
-        readiness.wait_until_it_generates(spec, container, progress)
+        readiness.wait_until_it_generates(spec, link, container, progress)
         found = _prove(spec, container, progress)
     except BaseException as error:
         # Also when the operator interrupts, who then waits for seconds only: nothing
@@ -175,14 +175,14 @@ def _prove(spec: Activation, container: Container, progress: Progress) -> proof.
     return found
 
 
-def _open(spec: Activation, client: docker.DockerClient, progress: Progress) -> None:
-    balancer = docker_host.find(client, spec.balancer.container)
+def _open(spec: Activation, link: Link, progress: Progress) -> None:
+    balancer = docker_host.find(link.client, spec.balancer.container)
     files = balancer_config.read_all(balancer) if balancer else {}
     cordoned = member.cordon_path(spec.instance) in files
     path = member.member_path(spec.instance)
     wanted = spec.member_file(is_open=not cordoned)
     if files.get(path) == wanted:
-        balancer_config.wait_until_loaded(spec.balancer, files)
+        balancer_config.wait_until_loaded(link, spec.balancer, files)
     else:
-        balancer_config.change(client, spec.balancer, {path: wanted})
+        balancer_config.change(link, spec.balancer, {path: wanted})
     progress("stays closed: it is cordoned" if cordoned else "open")

@@ -16,12 +16,12 @@ import uuid
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-import docker
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
 from lifecycle import docker_host
 from lifecycle.errors import LifecycleError
+from lifecycle.reach import Link
 from lifecycle.spec import BalancerRef
 from planner.labels import owner_of
 
@@ -92,7 +92,7 @@ def _read_once(container: Container) -> dict[str, bytes]:
 
 
 def change(
-    client: docker.DockerClient,
+    link: Link,
     balancer: BalancerRef,
     put: Mapping[str, bytes],
     *,
@@ -102,7 +102,7 @@ def change(
     Make a generation with *put* laid over the current one, and load it where Nginx runs.
 
     Args:
-        client: the Docker engine of the balancer's host.
+        link: to the balancer's host.
         balancer: whose configuration.
         put: content by path inside the generation.
         remove: paths to leave out; those that are not there are no fault.
@@ -111,7 +111,7 @@ def change(
         LifecycleError: there is no balancer, Nginx refuses the configuration (the current
             generation then stays as it was), or it was not loaded in time.
     """
-    container = docker_host.find(client, balancer.container)
+    container = docker_host.find(link.client, balancer.container)
     if container is None:
         raise LifecycleError(
             subject=balancer.container,
@@ -120,22 +120,22 @@ def change(
             remedy="run `pulumi up`, which makes the balancer first",
         )
     if container.status != "running":
-        _change_at_rest(client, balancer, container, put, remove)
+        _change_at_rest(link, balancer, container, put, remove)
         return
     incoming = f"incoming-{uuid.uuid4().hex}"
     _copy_in(container, f"{DIRECTORY}/", incoming, put)
     generation = _swap(container, balancer, incoming, reload=True, remove=remove)
-    _wait_for(balancer, generation)
+    _wait_for(link, balancer, generation)
 
 
 def _change_at_rest(
-    client: docker.DockerClient,
+    link: Link,
     balancer: BalancerRef,
     container: Container,
     put: Mapping[str, bytes],
     remove: tuple[str, ...],
 ) -> None:
-    helper = client.containers.create(
+    helper = link.client.containers.create(
         container.attrs["Image"],
         ["sleep", "120"],
         entrypoint="",
@@ -197,7 +197,7 @@ def _swap(
     return int(output)
 
 
-def wait_until_loaded(balancer: BalancerRef, files: Mapping[str, bytes]) -> None:
+def wait_until_loaded(link: Link, balancer: BalancerRef, files: Mapping[str, bytes]) -> None:
     """
     Wait until Nginx has loaded the generation that *files* are, or one that followed it.
 
@@ -206,12 +206,12 @@ def wait_until_loaded(balancer: BalancerRef, files: Mapping[str, bytes]) -> None
     """
     number = re.search(rb"default (\d+);", files.get("generation.conf", b""))
     if number is not None:
-        _wait_for(balancer, int(number[1]))
+        _wait_for(link, balancer, int(number[1]))
 
 
-def _wait_for(balancer: BalancerRef, generation: int) -> None:
+def _wait_for(link: Link, balancer: BalancerRef, generation: int) -> None:
     deadline = time.monotonic() + RELOAD_WAIT_S
-    seen = loaded_generation(balancer)
+    seen = loaded_generation(link, balancer)
     while seen is None or seen < generation:
         if time.monotonic() > deadline:
             raise LifecycleError(
@@ -222,12 +222,12 @@ def _wait_for(balancer: BalancerRef, generation: int) -> None:
                 remedy=f"look at `docker logs {balancer.container}`, then run `pulumi up` again",
             )
         time.sleep(0.05)
-        seen = loaded_generation(balancer)
+        seen = loaded_generation(link, balancer)
 
 
-def loaded_generation(balancer: BalancerRef) -> int | None:
+def loaded_generation(link: Link, balancer: BalancerRef) -> int | None:
     """Return the generation that a worker of the balancer answers with, or none."""
-    connection = http.client.HTTPConnection(balancer.address, HTTP_PORT, timeout=3)
+    connection = link.http(balancer.address, HTTP_PORT, 3)
     try:
         connection.request("GET", "/healthz")
         return int(json.loads(connection.getresponse().read())["generation"])
@@ -237,14 +237,14 @@ def loaded_generation(balancer: BalancerRef) -> int | None:
         connection.close()
 
 
-def start(client: docker.DockerClient, balancer: BalancerRef, *, start_s: int) -> None:
+def start(link: Link, balancer: BalancerRef, *, start_s: int) -> None:
     """
     Start the balancer where it does not run, and wait until it answers.
 
     Raises:
         LifecycleError: it could not be started or did not answer within *start_s* seconds.
     """
-    container = client.containers.get(balancer.container)
+    container = link.client.containers.get(balancer.container)
     if container.status == "running":
         return
     try:
@@ -259,7 +259,7 @@ def start(client: docker.DockerClient, balancer: BalancerRef, *, start_s: int) -
             "again",
         ) from None
     deadline = time.monotonic() + start_s
-    while loaded_generation(balancer) is None:
+    while loaded_generation(link, balancer) is None:
         container.reload()
         if container.status != "running" or time.monotonic() > deadline:
             seen = f"no answer at {balancer.address}:{HTTP_PORT} within {start_s} s"

@@ -12,6 +12,7 @@ from lifecycle.ssh import SshHost
 from planner.errors import SettingsError, TopologyError
 from planner.settings.host import TOPOLOGY_FILE
 from planner.topology import HostTopology, differences
+from planner.where import Where
 
 _COLUMNS = 100
 _MIB = 1 << 20
@@ -38,7 +39,13 @@ def capture(
         TopologyError: the host does not say what a plan needs.
     """
     path = directory / _file_name(name)
-    host = SshHost.parse(url, Path(known_hosts) if known_hosts else None) if url else None
+    if known_hosts and not Path(known_hosts).expanduser().is_file():
+        raise SettingsError(
+            f"KNOWN_HOSTS: there is no file {known_hosts!r}; name one in the form of known_hosts, "
+            "or leave KNOWN_HOSTS out to trust what you have connected to before"
+        )
+    where = Where(docker=url, known_hosts=known_hosts or None)
+    host = SshHost.parse(where) if url else None
     live = _read(host)
     lines = [_summary(host, live), *_limits(live), "", *_replace(path, name, live)]
     return "\n".join([*lines, f"In the stack file, under the host: topology: hosts/{path.name}"])
@@ -106,7 +113,7 @@ def _read(host: SshHost | None) -> HostTopology:
     try:
         return topology_of(files)
     except TopologyError as error:
-        raise TopologyError(*(f"{host.url}: {fault}" for fault in error.faults)) from None
+        raise TopologyError(*(f"{host.where.docker}: {fault}" for fault in error.faults)) from None
 
 
 def _summary(host: SshHost | None, live: HostTopology) -> str:
@@ -119,7 +126,7 @@ def _summary(host: SshHost | None, live: HostTopology) -> str:
         )
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     head = (
-        f"{host.url if host else 'this machine'}: {nodes} NUMA node{'s' * (nodes > 1)}, "
+        f"{host.where.docker if host else 'this machine'}: {nodes} NUMA node{'s' * (nodes > 1)}, "
         f"{len(live.cores)} cores, {threads} CPUs online"
     )
     cells = (

@@ -7,7 +7,7 @@ instance. As long as it is there, updates and repairs leave the instance closed.
 
 from lifecycle import balancer_config, member, proof
 from lifecycle.errors import LifecycleError
-from lifecycle.found import Found, find_stack, placement, port_of, reference
+from lifecycle.found import BALANCER, Found, find_stack, placement, port_of, reference
 from lifecycle.member import host_of
 from lifecycle.observe import cordoned_in
 from lifecycle.stack_file import StackFile
@@ -41,7 +41,7 @@ def cordon(stack: StackFile, name: str, *, force: bool) -> str:
     if content is not None and member.is_open(content):
         put[member.member_path(name)] = _turned(content, is_open=False)
     if len(put) > 1 or name not in cordoned_in(found.files):
-        balancer_config.change(found.client, reference(found), put)
+        balancer_config.change(found.links[BALANCER], reference(found), put)
     return f"{name} is cordoned; {_open_now(stack)}{_in_flight(found, name)}"
 
 
@@ -69,7 +69,7 @@ def uncordon(stack: StackFile, name: str) -> str:
         raise _stays_closed(found, name, f"it {reason}")
     path, mark = member.member_path(name), member.cordon_path(name)
     put = {} if reason else {path: _turned(found.files[path], is_open=True)}
-    balancer_config.change(found.client, reference(found), put, remove=(mark,))
+    balancer_config.change(found.links[BALANCER], reference(found), put, remove=(mark,))
     if name not in found.known():
         return f"{name} is not cordoned any more; the stack has no such instance on its hosts"
     if reason:

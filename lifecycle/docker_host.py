@@ -1,4 +1,4 @@
-"""A host's Docker engine: the few calls that the actions make, with failures in words."""
+"""A host's containers: the few calls that the actions make, with failures in words."""
 
 import io
 import queue
@@ -14,45 +14,11 @@ from docker.errors import APIError, DockerException, NotFound
 from docker.models.containers import Container
 from requests.exceptions import RequestException
 
-from lifecycle.docker_failure import unanswered
-from lifecycle.errors import RemoteHostError
-from lifecycle.spec import Activation
-
 LOG_LINES = 15
 COMMAND_WITHIN_S = 30
 """What a command in a container may take: those here read a few small files."""
 
 Executed = tuple[int | None, object]
-
-
-def connect(url: str, *, timeout_s: int = 60) -> docker.DockerClient:
-    """
-    Connect to the Docker engine at *url*, such as ``unix:///var/run/docker.sock``.
-
-    Raises:
-        RemoteHostError: *url* is reached over SSH.
-        LifecycleError: no engine answers there.
-    """
-    if url.startswith("ssh://"):
-        raise RemoteHostError(
-            subject=url,
-            step="connecting to Docker",
-            seen="it is on another machine, and this version acts on the local one only",
-            remedy="run this on that machine, with `docker: unix:///var/run/docker.sock`; from "
-            "here the stack can be planned and previewed",
-        )
-    try:
-        client = docker.DockerClient(base_url=url, timeout=timeout_s)
-        client.ping()
-    except DockerException as error:
-        raise unanswered(url, error) from None
-    return client
-
-
-def balancer_client(spec: Activation, client: docker.DockerClient) -> docker.DockerClient:
-    """Return the engine of the balancer's host: *client*, unless that is another host."""
-    url = spec.balancer.docker
-    return client if url is None else connect(url)
 
 
 def find(client: docker.DockerClient, name: str) -> Container | None:

@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable
 
-import docker
 from docker.models.containers import Container
 
 from lifecycle import balancer_config, docker_host, member, proof
+from lifecycle.reach import Link, reach
 from lifecycle.spec import Activation
 
 _POLL_S = 0.2
@@ -26,16 +26,22 @@ def drain(spec: Activation, progress: Progress) -> dict[str, object]:
         The instance, and how many connections were still open when the wait ended; none where
         they could not be counted.
     """
-    client = docker_host.connect(spec.docker)
-    cut = close_and_wait(spec, client, progress)
-    at_balancer = docker_host.balancer_client(spec, client)
-    if docker_host.find(at_balancer, spec.balancer.container) is not None:
+    link = reach(spec.where)
+    cut = close_and_wait(spec, link, progress)
+    at_balancer = balancer_link(spec, link)
+    if docker_host.find(at_balancer.client, spec.balancer.container) is not None:
         path = member.member_path(spec.instance)
         balancer_config.change(at_balancer, spec.balancer, {}, remove=(path,))
     return {"instance": spec.instance, "cut": cut}
 
 
-def close_and_wait(spec: Activation, client: docker.DockerClient, progress: Progress) -> int | None:
+def balancer_link(spec: Activation, link: Link) -> Link:
+    """Return a link to the balancer's host: *link*, unless that is another host."""
+    elsewhere = spec.balancer.elsewhere
+    return link if elsewhere is None else reach(elsewhere)
+
+
+def close_and_wait(spec: Activation, link: Link, progress: Progress) -> int | None:
     """
     Close the instance in the balancer and wait until nothing is in flight to it.
 
@@ -48,9 +54,9 @@ def close_and_wait(spec: Activation, client: docker.DockerClient, progress: Prog
         How many connections were still open when `drain_s` had passed; none where they could
         not be counted.
     """
-    container = docker_host.find(client, spec.container)
-    at_balancer = docker_host.balancer_client(spec, client)
-    balancer = docker_host.find(at_balancer, spec.balancer.container)
+    container = docker_host.find(link.client, spec.container)
+    at_balancer = balancer_link(spec, link)
+    balancer = docker_host.find(at_balancer.client, spec.balancer.container)
     if balancer is None:
         return 0
     _close(spec, at_balancer, balancer, progress)
@@ -69,18 +75,16 @@ def close_and_wait(spec: Activation, client: docker.DockerClient, progress: Prog
     return cut
 
 
-def _close(
-    spec: Activation, client: docker.DockerClient, balancer: Container, progress: Progress
-) -> None:
+def _close(spec: Activation, link: Link, balancer: Container, progress: Progress) -> None:
     path = member.member_path(spec.instance)
     closed = spec.member_file(is_open=False)
     files = balancer_config.read_all(balancer)
     if path not in files:
         return
     if files[path] != closed:
-        balancer_config.change(client, spec.balancer, {path: closed})
+        balancer_config.change(link, spec.balancer, {path: closed})
     elif balancer.status == "running":
-        balancer_config.wait_until_loaded(spec.balancer, files)
+        balancer_config.wait_until_loaded(link, spec.balancer, files)
     progress("closed")
 
 

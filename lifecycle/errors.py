@@ -37,11 +37,19 @@ class LifecycleError(Exception):
 
 
 class UnreachableError(LifecycleError):
-    """No Docker engine answers for a host: it is down, or the way to it is."""
+    """
+    Nothing answers for the host: it is down, silent or unknown by name, or its Docker is.
+
+    Who wants to can leave it as it is and go on with other hosts.
+    """
 
 
-class RemoteHostError(UnreachableError):
-    """The host is not this machine, and actions drive only the Docker engine of this one."""
+class RefusedError(LifecycleError):
+    """
+    What answers is not known to be the host, or does not let this user do what is needed.
+
+    Somebody else's machine may answer, so nothing goes on beside it.
+    """
 
 
 def _names_a_full_disk(*texts: str) -> bool:

@@ -10,7 +10,7 @@ failed.
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,9 @@ from lifecycle import (
 )
 from lifecycle.docker_failure import speaking_with
 from lifecycle.errors import LifecycleError, UnreachableError
+from lifecycle.reach import reach
 from lifecycle.spec import Activation
+from planner.where import Where
 
 Say = Callable[[str], None]
 
@@ -86,7 +88,7 @@ def forget(stack: str, host: str, folder: Path, say: Say) -> None:
         )
     its = forget_state.of_host(state, host)
     if its is None:
-        there = ", ".join(forget_state.hosts(state)) or "none"
+        there = ", ".join(state.docker_hosts()) or "none"
         raise refusal(
             f"the state has no such host; it has {there}",
             f"name one of them with HOST=NAME STACK={stack}",
@@ -97,8 +99,9 @@ def forget(stack: str, host: str, folder: Path, say: Say) -> None:
             "set balancer.host to another host and run `make up`, which needs both; where this one "
             "is lost, remove the stack's containers on the others and begin a new state",
         )
-    _refuse_living(its.docker, refusal)
-    _close(its.activations, say)
+    _refuse_living(its.where, refusal)
+    if its.activations:
+        _close(its.activations, say)
     recover_state.import_state(stack, forget_state.without(state, its.urns))
     say(f"took {len(its.urns)} resources of {host} out of the state")
     if _is_set(folder / f"Pulumi.{stack.rpartition('/')[2]}.yaml", host):
@@ -111,35 +114,36 @@ def _refuse_runs(stack: str, folder: Path, refusal: _Refusal) -> None:
     files = recover_files.stack_files(backend, project, stack)
     if files and (dead := recover_locks.dead_locks(files.locks, stack)):
         raise refusal(
-            f"process {dead[0].pid}, which is gone, left a lock", f"run `make recover STACK={stack}`"
+            f"process {dead[0].pid}, which is gone, left a lock",
+            f"run `make recover STACK={stack}`",
         )
 
 
-def _refuse_living(docker: str, refusal: _Refusal) -> None:
+def _refuse_living(where: Where, refusal: _Refusal) -> None:
     try:
-        docker_host.connect(docker, timeout_s=10)
+        reach(where, timeout_s=10)
     except UnreachableError:
         return
     raise refusal(
-        f"its Docker engine answers at {docker}",
+        f"its Docker engine answers at {where.docker}",
         f"take {refusal.host} out of the stack's settings and run `make up STACK={refusal.stack}`, "
         "which drains its instances and removes everything of it",
     )
 
 
-def _close(activations: Iterable[Activation], say: Say) -> None:
-    """Take instances out of the balancer, all in one reload; one that is gone has no members."""
+def _close(activations: Sequence[Activation], say: Say) -> None:
+    """Take instances out of the balancer, all in one reload."""
     names = sorted(one.instance for one in activations)
-    for spec in list(activations)[:1]:
-        url = spec.balancer.docker or spec.docker
-        with speaking_with(url, step="closing its instances", again="this"):
-            client = docker_host.connect(url)
-            if docker_host.find(client, spec.balancer.container) is None:
-                say("there is no balancer to take its instances out of")
-                return
-            paths = [path(name) for name in names for path in (member.member_path, member.cordon_path)]
-            balancer_config.change(client, spec.balancer, {}, remove=tuple(paths))
-            say(f"took {', '.join(names)} out of the balancer")
+    paths = [path(name) for name in names for path in (member.member_path, member.cordon_path)]
+    balancer = activations[0].balancer
+    where = balancer.elsewhere or activations[0].where
+    with speaking_with(where.docker, step="closing its instances", again="this"):
+        link = reach(where)
+        if docker_host.find(link.client, balancer.container) is None:
+            say("there is no balancer to take its instances out of")
+            return
+        balancer_config.change(link, balancer, {}, remove=tuple(paths))
+    say(f"took {', '.join(names)} out of the balancer")
 
 
 def _is_set(file: Path, host: str) -> bool:

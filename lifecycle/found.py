@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 
-import docker
 from docker.models.containers import Container
 
 from lifecycle import balancer_config, docker_host, member
@@ -16,6 +15,7 @@ from lifecycle.member import host_of, members
 from lifecycle.observe import addresses, planned
 from lifecycle.proof import Proof
 from lifecycle.proof import read as read_proof
+from lifecycle.reach import Link, reach
 from lifecycle.spec import BalancerRef
 from lifecycle.stack_file import StackFile
 from planner.labels import CPUS, INSTANCE, MEMORY_NODES, ROLE
@@ -31,7 +31,7 @@ class Found:
 
     Attributes:
         stack: whose.
-        client: the Docker engine of the balancer's host; without a balancer, of any host.
+        links: to the host of each instance and of the balancer, by its name.
         instances: by name, in the order of host, NUMA node and ordinal.
         balancer: none where it is gone, or its host is not reached.
         files: content by path; empty where there is no balancer.
@@ -39,7 +39,7 @@ class Found:
     """
 
     stack: StackFile
-    client: docker.DockerClient
+    links: Mapping[str, Link]
     instances: Mapping[str, Container]
     balancer: Container | None
     files: Mapping[str, bytes]
@@ -76,18 +76,19 @@ def find_stack(stack: StackFile) -> Found:
         LifecycleError: none of the hosts is reached, one refuses, or they have nothing of the
             stack.
     """
-    with ThreadPoolExecutor(len(stack.engines)) as pool:
-        looked = dict(zip(stack.engines, pool.map(_look(stack), stack.engines), strict=True))
+    with ThreadPoolExecutor(len(stack.hosts)) as pool:
+        looked = dict(zip(stack.hosts, pool.map(_look(stack), stack.hosts), strict=True))
     unreached = {name: one for name, one in looked.items() if isinstance(one, UnreachableError)}
-    on = [one for one in looked.values() if not isinstance(one, UnreachableError)]
-    if not on:
+    reached = [one for one in looked.values() if not isinstance(one, UnreachableError)]
+    if not reached:
         raise next(iter(unreached.values()))
-    found = [one for _, containers in on for one in containers]
+    found = [one for _, containers in reached for one in containers]
     if not found and not unreached:
+        urls = " or ".join(where.docker for where in stack.hosts.values())
         raise LifecycleError(
             subject=stack.name,
             step="looking for its containers",
-            seen=f"the stack has none at {' or '.join(stack.engines.values())}",
+            seen=f"the stack has none at {urls}",
             remedy=f"bring it up with `make up STACK={stack.name}`; if it runs elsewhere, correct "
             "`docker` of the host in the stack's settings",
         )
@@ -95,7 +96,7 @@ def find_stack(stack: StackFile) -> Found:
     instances = {one.labels[INSTANCE]: one for one in found if INSTANCE in one.labels}
     return Found(
         stack=stack,
-        client=next((client for client, containers in on if balancer in containers), on[0][0]),
+        links={one.labels[ROLE]: link for link, containers in reached for one in containers},
         instances={name: instances[name] for name in sorted(instances, key=_by_numbers)},
         balancer=balancer,
         files=balancer_config.read_all(balancer) if balancer else {},
@@ -103,22 +104,23 @@ def find_stack(stack: StackFile) -> Found:
     )
 
 
-_OnHost = tuple[docker.DockerClient, list[Container]]
+_OnHost = tuple[Link, list[Container]]
 
 
 def _look(stack: StackFile) -> Callable[[str], _OnHost | UnreachableError]:
     own = [f"{key}={value}" for key, value in stack.labels.items()]
 
     def look(host: str) -> _OnHost | UnreachableError:
-        url = stack.engines[host]
+        where = stack.hosts[host]
         try:
-            client = docker_host.connect(url, timeout_s=10)
-            with speaking_with(url, step="looking for the stack's containers", again="this"):
+            # A silent engine is given up sooner than what a command may take.
+            reach(where, timeout_s=10)
+            link = reach(where)
+            with speaking_with(where.docker, step="looking for its containers", again="this"):
                 # A container inherits the labels of its image, whoever made it; a role only the
                 # stack gives.
-                filters: dict[str, str | list[str] | bool] = {"label": [*own, ROLE]}
-                return client, client.containers.list(
-                    all=True, ignore_removed=True, filters=filters
+                return link, link.client.containers.list(
+                    all=True, ignore_removed=True, filters={"label": [*own, ROLE]}
                 )
         except UnreachableError as error:
             return error

@@ -6,7 +6,9 @@ because it takes many files at once, in large blocks: the shell's own `read` tak
 which the kernel's lists of CPUs (``cpulist``, ``thread_siblings_list``) are empty on Linux 6.18.
 """
 
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from lifecycle.errors import LifecycleError
 from lifecycle.ssh import SshHost, run_program
@@ -14,13 +16,14 @@ from lifecycle.ssh import SshHost, run_program
 _BEGIN, _END = "ovms-numa files begin", "ovms-numa files end"
 
 
-def read_files(host: SshHost, patterns: Sequence[str]) -> dict[str, str]:
+def read_files(host: SshHost, patterns: Sequence[str], *, containing: str = "") -> dict[str, str]:
     """
     Read the files of *host* that match *patterns*, below its root directory.
 
     Args:
         host: where.
         patterns: as a POSIX shell expands them, without white space and quotes.
+        containing: only lines that have this text; all of them where it is empty.
 
     Returns:
         The text of each file that can be read, by its path without a leading slash.
@@ -29,12 +32,12 @@ def read_files(host: SshHost, patterns: Sequence[str]) -> dict[str, str]:
         LifecycleError: the host cannot be reached, or its answer is not whole.
     """
     step = "reading its files"
-    output = run_program(host, program(patterns), step=step)
+    output = run_program(host, program(patterns, containing=containing), step=step)
     try:
         return parse(output)
     except ValueError as error:
         raise LifecycleError(
-            subject=host.url,
+            subject=host.where.docker,
             step=step,
             seen=str(error),
             remedy="see what `sh` is there and that the user's login prints no endless text, then "
@@ -42,10 +45,26 @@ def read_files(host: SshHost, patterns: Sequence[str]) -> dict[str, str]:
         ) from None
 
 
-def program(patterns: Sequence[str]) -> str:
+def read_here(root: Path, patterns: Sequence[str], *, containing: str = "") -> dict[str, str]:
+    """Read the files of this machine below *root*, as `read_files` does those of another."""
+    texts = {}
+    for pattern in patterns:
+        for path in root.glob(pattern):
+            try:
+                lines = path.read_text(errors="replace").splitlines(keepends=True)
+            except OSError:
+                continue  # it is none, may not be read, or is gone
+            texts[str(path.relative_to(root))] = "".join(
+                line for line in lines if containing in line
+            )
+    return texts
+
+
+def program(patterns: Sequence[str], *, containing: str = "") -> str:
     """Write the program that prints the files below the root directory, for a POSIX shell."""
     # With a second file, grep writes the names. One grep a pattern: a command line has its limit.
-    greps = "\n".join(f"grep '' /dev/null {pattern}" for pattern in patterns)
+    wanted = shlex.quote(containing)
+    greps = "\n".join(f"grep -F {wanted} /dev/null {pattern}" for pattern in patterns)
     return f"""\
 LC_ALL=C
 export LC_ALL

@@ -9,7 +9,7 @@ is no drift.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import docker
 from docker.errors import APIError, ImageNotFound
@@ -21,7 +21,8 @@ from lifecycle.disk import shortage
 from lifecycle.docker_failure import speaking_with
 from lifecycle.errors import LifecycleError
 from lifecycle.ports import published_by
-from lifecycle.proof import Proof, parse_statuses
+from lifecycle.proof import FIELD, Proof, parse_statuses
+from lifecycle.reach import Link, Where, reach
 from lifecycle.supported import refuse_unsupported
 from planner.claims import Claim
 from planner.labels import ANY, CPUS, INCARNATION, INSTANCE, MEMORY_NODES, ROLE
@@ -69,7 +70,7 @@ class Observation:
 
 def observe(
     host: str,
-    docker_url: str,
+    where: Where,
     labels: Mapping[str, str],
     names: Iterable[str],
     images: Iterable[str],
@@ -79,20 +80,22 @@ def observe(
 
     Args:
         host: the host's name in the settings.
-        docker_url: of its Docker engine.
+        where: the host.
         labels: that everything of the stack carries.
         names: the container names that the stack is going to use.
         images: the references that the stack uses.
 
     Raises:
-        LifecycleError: no Docker engine answers, it is of a kind that is not supported, it fails
-            meanwhile, or a container of one of *names* is not the stack's.
+        UnreachableError: nothing answers for another machine, or not any more.
+        RefusedError: what answers is not known to be it, or does not let this user in.
+        LifecycleError: no Docker engine answers here, it is of a kind that is not supported, it
+            fails meanwhile, or a container of one of *names* is not the stack's.
     """
-    client = docker_host.connect(docker_url, timeout_s=10)
-    with speaking_with(docker_url, step="looking at the host", again="this"):
-        info = client.info()
-        refuse_unsupported(info, docker_url)
-        observation = _observe(client, host, labels, names, images)
+    link = reach(where, timeout_s=10)
+    with speaking_with(where.docker, step="looking at the host", again="this"):
+        info = link.client.info()
+        refuse_unsupported(info, where.docker)
+        observation = _observe(link, host, labels, names, images)
     if (little := shortage(info)) is None:
         return observation
     warning = f"{host}: {little}, and an update may fail for want of it; `docker system df` says "
@@ -101,12 +104,13 @@ def observe(
 
 
 def _observe(
-    client: docker.DockerClient,
+    link: Link,
     host: str,
     labels: Mapping[str, str],
     names: Iterable[str],
     images: Iterable[str],
 ) -> Observation:
+    client = link.client
     own = [f"{key}={value}" for key, value in labels.items()]
     # A container inherits the labels of its image, whoever made it; a role only the stack gives.
     containers = client.containers.list(
@@ -116,7 +120,8 @@ def _observe(
     balancer = next((one for one in containers if one.labels.get(ROLE) == "balancer"), None)
     files = balancer_config.read_all(balancer) if balancer else None
     instances = {one.labels[INSTANCE]: one for one in containers if INSTANCE in one.labels}
-    faults = {name: _instance_fault(one) for name, one in instances.items()}
+    found = _placements(link, instances)
+    faults = {name: _instance_fault(one, found.get(name)) for name, one in instances.items()}
     faults["balancer"] = _balancer_fault(balancer, files) if balancer else None
     missing = frozenset(image for image in images if not _has_image(client, image))
     # Connecting it again by hand would not give it its address: it is made again, as one that
@@ -196,7 +201,7 @@ def _refuse_foreign(client: docker.DockerClient, names: Iterable[str]) -> None:
             )
 
 
-def _instance_fault(container: Container) -> str | None:
+def _instance_fault(container: Container, found: Proof | None) -> str | None:
     if not addresses(container):
         return "is cut off from the instances' network"
     if container.status != "running":
@@ -204,9 +209,8 @@ def _instance_fault(container: Container) -> str | None:
     policy = container.attrs["HostConfig"]["RestartPolicy"]["Name"]
     if policy != "unless-stopped":
         return f"has the restart policy {policy!r} instead of 'unless-stopped'"
-    found = _placement(container)
-    if not found.tasks:
-        return "shows no task in the /proc of this machine: it just ended, or is not on it"
+    if found is None or not found.tasks:
+        return "shows no task in the /proc of its host: it just ended, or is not on it"
     if moved := found.faults(planned(container, CPUS), planned(container, MEMORY_NODES)):
         return f"was re-pinned: {'; '.join(moved)}"
     return None
@@ -218,17 +222,26 @@ def _balancer_fault(container: Container, files: Mapping[str, bytes] | None) -> 
     return member.configuration_fault(files or {})
 
 
-def _placement(container: Container) -> Proof:
-    """Read where all tasks of *container* may run, from the ``/proc`` of this host."""
+def _placements(link: Link, instances: Mapping[str, Container]) -> dict[str, Proof]:
+    """
+    Read where all tasks of each instance that runs may run, from the host's own ``/proc``.
+
+    All in one reading, since each is a round trip to the host.
+    """
+    running = {name: one for name, one in instances.items() if one.status == "running"}
+    processes = {name: _processes(one) for name, one in running.items()}
+    patterns = [f"proc/{pid}/task/*/status" for pids in processes.values() for pid in pids]
+    texts: dict[str, list[str]] = {}
+    for path, text in (link.read_files(patterns, containing=FIELD) if patterns else {}).items():
+        texts.setdefault(path.split("/")[1], []).append(text)
+    return {
+        name: parse_statuses("".join(text for pid in pids for text in texts.get(pid, ())))
+        for name, pids in processes.items()
+    }
+
+
+def _processes(container: Container) -> list[str]:
     try:
-        pids = [row[0] for row in container.top(ps_args="-o pid")["Processes"]]
+        return [row[0] for row in container.top(ps_args="-o pid")["Processes"]]
     except APIError:
-        return Proof(cpus=(), memory_nodes=(), tasks=0)  # it exited meanwhile
-    texts = []
-    for pid in pids:
-        for status in Path(f"/proc/{pid}/task").glob("*/status"):
-            try:
-                texts.append(status.read_text())
-            except OSError:
-                continue  # this task ended meanwhile
-    return parse_statuses("\n".join(texts))
+        return []  # it exited meanwhile

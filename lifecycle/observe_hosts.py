@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from lifecycle import member
 from lifecycle.errors import LifecycleError, UnreachableError
 from lifecycle.observe import Observation, observe
+from lifecycle.reach import Where
 
 Seen = Observation | UnreachableError
 
@@ -17,12 +18,12 @@ class Expected:
     What a stack is going to have on a host.
 
     Attributes:
-        docker: URL of the host's Docker engine.
+        where: the host.
         containers: their names.
         images: their references.
     """
 
-    docker: str
+    where: Where
     containers: Sequence[str] = ()
     images: Sequence[str] = ()
 
@@ -42,14 +43,14 @@ def observe_hosts(
         For each host what was seen there, or why it was not reached.
 
     Raises:
-        LifecycleError: a host was reached and refuses, or what stands there keeps the stack
-            from being made.
+        RefusedError: what answers for a host is not known to be it, or lets this user not in.
+        LifecycleError: what stands on a host keeps the stack from being made.
     """
 
     def look(host: str) -> Seen:
         its = expected[host]
         try:
-            return observe(host, its.docker, labels, its.containers, its.images)
+            return observe(host, its.where, labels, its.containers, its.images)
         except UnreachableError as error:
             return error
 

@@ -11,6 +11,7 @@ from lifecycle import docker_host
 from lifecycle.disk import shortage
 from lifecycle.docker_failure import timed_out
 from lifecycle.errors import MAKE_SPACE, LifecycleError
+from lifecycle.reach import reach
 from lifecycle.spec import Prepare
 from planner.labels import owner_of
 
@@ -34,7 +35,7 @@ def prepare(spec: Prepare, progress: Callable[[str], None]) -> dict[str, object]
     Raises:
         LifecycleError: the source is not staged, or the conversion failed or took too long.
     """
-    client = docker_host.connect(spec.docker, timeout_s=300)
+    client = reach(spec.where, timeout_s=300).client
     files = {path.name: path.read_bytes() for path in sorted(Path(spec.source).glob("*"))}
     if not files:
         raise LifecycleError(

@@ -17,7 +17,9 @@ from lifecycle import docker_host
 from planner.cpuset import CpuSet
 
 _LISTENING, _ESTABLISHED = "0A", "01"
-_FIELDS = re.compile(r"^(Cpus|Mems)_allowed_list:\s*(\S*)$", re.MULTILINE)
+FIELD = "_allowed_list:"
+"""What the lines of a task's ``status`` file have that say where it may run."""
+_FIELDS = re.compile(rf"^(Cpus|Mems){FIELD}\s*(\S*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from lifecycle import balancer_config, docker_host, member
+from lifecycle import balancer_config, member
+from lifecycle.reach import reach
 from lifecycle.spec import Push
 
 
@@ -18,10 +19,10 @@ def push(spec: Push, progress: Callable[[str], None]) -> dict[str, object]:
     Raises:
         LifecycleError: Nginx refuses the configuration, or does not start.
     """
-    client = docker_host.connect(spec.docker)
+    link = reach(spec.where)
     content = member.sealed("".join(f"{line}\n" for line in spec.nginx_conf))
-    balancer_config.change(client, spec.balancer, {member.NGINX_CONF: content})
+    balancer_config.change(link, spec.balancer, {member.NGINX_CONF: content})
     progress("configuration loaded")
-    balancer_config.start(client, spec.balancer, start_s=spec.start_s)
+    balancer_config.start(link, spec.balancer, start_s=spec.start_s)
     progress("runs")
     return {"balancer": spec.balancer.container}

@@ -15,6 +15,7 @@ from docker.models.containers import Container
 
 from lifecycle import docker_host
 from lifecycle.errors import LifecycleError
+from lifecycle.reach import Link
 from lifecycle.spec import Activation
 
 _POLL_S = 0.2
@@ -22,7 +23,7 @@ _SHOWN = 200
 
 
 def wait_until_it_generates(
-    spec: Activation, container: Container, progress: Callable[[str], None]
+    spec: Activation, link: Link, container: Container, progress: Callable[[str], None]
 ) -> None:
     """
     Wait until every model of *spec* is ready and then let each generate one token.
@@ -33,15 +34,17 @@ def wait_until_it_generates(
     deadline = time.monotonic() + spec.timeouts.start_s
     for model in spec.models:
         progress(f"waiting for the model {model}")
-        _wait_until_ready(spec, container, model, deadline)
-        _generate(spec, container, model)
+        _wait_until_ready(spec, link, container, model, deadline)
+        _generate(spec, link, container, model)
 
 
-def _wait_until_ready(spec: Activation, container: Container, model: str, deadline: float) -> None:
+def _wait_until_ready(
+    spec: Activation, link: Link, container: Container, model: str, deadline: float
+) -> None:
     step = f"waiting for the model {model!r}"
     path = f"/v2/models/{quote(model, safe='')}/ready"
     while True:
-        status, answer = _request(spec, "GET", path, timeout_s=5)
+        status, answer = _request(spec, link, "GET", path, timeout_s=5)
         if status == 200:
             return
         _fail_if_exited(spec, container, step)
@@ -58,11 +61,11 @@ def _wait_until_ready(spec: Activation, container: Container, model: str, deadli
         time.sleep(_POLL_S)
 
 
-def _generate(spec: Activation, container: Container, model: str) -> None:
+def _generate(spec: Activation, link: Link, container: Container, model: str) -> None:
     step = f"generating one token with the model {model!r}"
     body = {"model": model, "prompt": "1", "max_tokens": 1}
     status, answer = _request(
-        spec, "POST", "/v3/completions", body=body, timeout_s=spec.timeouts.generate_s
+        spec, link, "POST", "/v3/completions", body=body, timeout_s=spec.timeouts.generate_s
     )
     if status != 200 or not _has_choice(answer):
         _fail_if_exited(spec, container, step)
@@ -103,10 +106,10 @@ def _fail_if_exited(spec: Activation, container: Container, step: str) -> None:
 
 
 def _request(
-    spec: Activation, method: str, path: str, *, timeout_s: float, body: object = None
+    spec: Activation, link: Link, method: str, path: str, *, timeout_s: float, body: object = None
 ) -> tuple[int | None, str]:
     """Ask the instance; return the status, and status and body in words."""
-    connection = http.client.HTTPConnection(spec.reached_at, spec.port, timeout=timeout_s)
+    connection = link.http(spec.reached_at, spec.port, timeout_s)
     try:
         headers = {"Content-Type": "application/json"}
         connection.request(method, path, json.dumps(body) if body else None, headers)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import docker
 from docker.errors import APIError, NotFound
 
-from lifecycle import docker_host
 from lifecycle.docker_failure import speaking_with
 from lifecycle.errors import LifecycleError
+from lifecycle.reach import Where, reach
 from lifecycle.recover_state import State
 
 SETTLE_S = 1.0
@@ -26,13 +26,13 @@ class Leftover:
 
 
 def remove_leftovers(
-    host: str, labels: tuple[str, ...], state: State, say: Callable[[str], None], *, settle: bool
+    host: Where, labels: tuple[str, ...], state: State, say: Callable[[str], None], *, settle: bool
 ) -> None:
     """
     Remove what carries *labels* at the engine *host* and is not in *state*.
 
     Args:
-        host: URL of a Docker engine.
+        host: where a Docker engine is.
         labels: of project, stack and state id, each as ``key=value``; only what carries all.
         state: what is kept.
         say: told each removal.
@@ -42,9 +42,9 @@ def remove_leftovers(
     Raises:
         LifecycleError: no engine answers, or it refuses a removal.
     """
-    client = docker_host.connect(host)
+    client = reach(host).client
     while True:
-        with speaking_with(host, step="looking for what is left", again="this"):
+        with speaking_with(host.docker, step="looking for what is left", again="this"):
             found = list(_leftovers(client, list(labels), state))
         for one in found:
             _remove(one, say)

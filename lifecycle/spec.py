@@ -10,10 +10,24 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from lifecycle.member import render_member
+from planner.where import Where
 
 
 class _Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _OnHost(_Spec):
+    """What is done on a host; `Where` says what the fields mean."""
+
+    docker: str
+    host_key: str | None = None
+    known_hosts: str | None = None
+
+    @property
+    def where(self) -> Where:
+        """The host."""
+        return Where(docker=self.docker, host_key=self.host_key, known_hosts=self.known_hosts)
 
 
 class Timeouts(_Spec):
@@ -35,14 +49,22 @@ class BalancerRef(_Spec):
     docker: str | None = Field(
         default=None, description="URL of its host's Docker engine; none: the instance's own"
     )
+    host_key: str | None = None
+    known_hosts: str | None = None
+
+    @property
+    def elsewhere(self) -> Where | None:
+        """Its host, where that is not the instance's."""
+        if self.docker is None:
+            return None
+        return Where(docker=self.docker, host_key=self.host_key, known_hosts=self.known_hosts)
 
 
-class Activation(_Spec):
+class Activation(_OnHost):
     """One instance: how it is bound, when it counts as serving, how it is balanced."""
 
     version: Literal[1]
     instance: str
-    docker: str = Field(description="URL of the host's Docker engine")
     container: str
     cpus: str | None = Field(description="Linux CPU list; none: the instance is not pinned")
     memory_nodes: str | None = Field(description="Linux list of NUMA nodes; none: not bound")
@@ -67,21 +89,19 @@ class Activation(_Spec):
         return render_member(self.reached_at, self.port, self.weight, is_open=is_open)
 
 
-class Push(_Spec):
+class Push(_OnHost):
     """The balancer's configuration, all but its members."""
 
     version: Literal[1]
-    docker: str
     balancer: BalancerRef
     nginx_conf: tuple[str, ...] = Field(description="the lines of nginx.conf")
     start_s: int
 
 
-class Prepare(_Spec):
+class Prepare(_OnHost):
     """A model to put into a volume, converted to what a model server reads."""
 
     version: Literal[1]
-    docker: str
     image: str
     volume: str
     source: str = Field(description="the staged folder, relative to the project")

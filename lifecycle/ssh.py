@@ -1,9 +1,4 @@
-"""
-How other hosts are reached: one set of options for every OpenSSH client that is started.
-
-The user's own configuration counts (keys, agent, ProxyJump), except for what these options set.
-Nothing is asked, no host key is taken on trust, and no file of the user is written.
-"""
+"""How programs are run on other hosts: one OpenSSH client each, with the options of `Where`."""
 
 import os
 import signal
@@ -13,14 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from lifecycle.errors import LifecycleError
-from lifecycle.ssh_words import explain
+from lifecycle.errors import LifecycleError, UnreachableError
+from lifecycle.ssh_words import failure
 from planner.errors import SettingsError
 from planner.settings.host import SSH_URL, ssh_fault
+from planner.where import Where
 
-CONNECT_TIMEOUT_S = 10
-# A host that falls silent later is given up after three questions without an answer.
-_ALIVE_INTERVAL_S = 5
 # Bounds what the options do not: resolving names, a proxy, a login that hangs.
 RUN_TIMEOUT_S = 30
 
@@ -28,31 +21,32 @@ RUN_TIMEOUT_S = 30
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SshHost:
     """
-    A host and what its key is checked against.
+    A host behind SSH.
 
     Attributes:
-        url: such as ``ssh://me@far:2222``, as the settings have it.
+        where: its URL, and what its key is checked against.
         user: who logs in there.
         name: name or IPv4 address.
         port: None: 22, or what the user's configuration has.
-        known_hosts: the only file whose host keys are trusted; None: the user's and the system's.
+        control: the socket of a connection that is open already and is used; None: a new one.
     """
 
-    url: str
+    where: Where
     user: str
     name: str
     port: int | None
-    known_hosts: Path | None = None
+    control: Path | None = None
 
     @classmethod
-    def parse(cls, url: str, known_hosts: Path | None = None) -> Self:
+    def parse(cls, where: Where) -> Self:
         """
-        Read a URL as the setting `docker` of a host takes it.
+        Take apart the URL of *where*.
 
         Raises:
-            SettingsError: it is no such URL, or there is no file *known_hosts*.
+            SettingsError: it is not that of a host behind SSH.
         """
-        if not url.startswith("ssh://"):
+        url = where.docker
+        if not where.is_remote:
             raise SettingsError(
                 f"HOST: {url!r} is not reached over SSH; write ssh://USER@HOST, or leave HOST out "
                 "for this machine"
@@ -60,58 +54,27 @@ class SshHost:
         match = SSH_URL.fullmatch(url)
         if match is None or ssh_fault(url):
             raise SettingsError(f"HOST: {ssh_fault(url)}")
-        if known_hosts is not None and not known_hosts.expanduser().is_file():
-            raise SettingsError(
-                f"KNOWN_HOSTS: there is no file {str(known_hosts)!r}; name one in the form of "
-                "known_hosts, or leave KNOWN_HOSTS out to trust what you have connected to before"
-            )
         port = int(match["port"]) if match["port"] else None
-        return cls(
-            url=url, user=match["user"], name=match["name"], port=port, known_hosts=known_hosts
-        )
+        return cls(where=where, user=match["user"], name=match["name"], port=port)
 
-    @property
-    def options(self) -> tuple[str, ...]:
-        """The options for every OpenSSH client, as arguments; they name no host."""
-        settings = {
-            "BatchMode": "yes",
-            "StrictHostKeyChecking": "yes",
-            "UpdateHostKeys": "no",
-            "CheckHostIP": "no",
-            "ConnectTimeout": str(CONNECT_TIMEOUT_S),
-            "ConnectionAttempts": "1",
-            "ServerAliveInterval": str(_ALIVE_INTERVAL_S),
-            "ServerAliveCountMax": "3",
-            # A connection that is shared was checked against somebody else's list of keys.
-            "ControlMaster": "no",
-            "ControlPath": "none",
-            "ForwardAgent": "no",
-            "ForwardX11": "no",
-            "PermitLocalCommand": "no",
-            "RemoteCommand": "none",
-            "RequestTTY": "no",
-            "LogLevel": "ERROR",
-        }
-        if self.known_hosts is not None:
-            # Quoted, as ssh takes several files; a percent sign begins one of its tokens.
-            path = str(self.known_hosts).replace("%", "%%")
-            settings |= {
-                "UserKnownHostsFile": f'"{path}"',
-                "GlobalKnownHostsFile": "/dev/null",
-                # Other ways by which the user's configuration may have a key trusted; clients
-                # before OpenSSH 8.5 do not know the last.
-                "VerifyHostKeyDNS": "no",
-                "NoHostAuthenticationForLocalhost": "no",
-                "IgnoreUnknown": "KnownHostsCommand",
-                "KnownHostsCommand": "none",
-            }
-        return tuple(part for name, value in settings.items() for part in ("-o", f"{name}={value}"))
+    def argv(self, *arguments: str, first: tuple[str, ...] = ()) -> list[str]:
+        """
+        Return the command line of a client, up to the host's name.
 
-    @property
-    def destination(self) -> tuple[str, ...]:
-        """The arguments that name the host, after the options."""
+        Args:
+            arguments: of this client alone.
+            first: options of this client alone that count before those of all clients.
+        """
+        shared = () if self.control is None else ("-o", f"ControlPath={self.control}")
         port = () if self.port is None else ("-p", str(self.port))
-        return ("-l", self.user, *port, "--", self.name)
+        options = (*first, *shared, *self.where.ssh_options(), *arguments)
+        return ["ssh", *options, "-l", self.user, *port, "--", self.name]
+
+    @property
+    def by_hand(self) -> str:
+        """How a user types it."""
+        port = "" if self.port is None else f" -p {self.port}"
+        return f"ssh -l {self.user}{port} {self.name}"
 
 
 def run_program(host: SshHost, program: str, *, step: str) -> str:
@@ -125,34 +88,37 @@ def run_program(host: SshHost, program: str, *, step: str) -> str:
         step: what is being done, for the message.
 
     Raises:
-        LifecycleError: the host cannot be reached, refuses the user, is not the one whose key is
-            known, runs no shell, or gives no answer in RUN_TIMEOUT_S seconds.
+        UnreachableError: the host cannot be reached, or gives no answer in RUN_TIMEOUT_S seconds.
+        RefusedError: it refuses the user, or is not the one whose key is known.
+        LifecycleError: it runs no shell.
     """
-    argv = ("ssh", *host.options, *host.destination, "sh")
     try:
-        status, output, errors = _run(argv, program)
+        status, output, errors = _run([*host.argv(), "sh"], program)
     except FileNotFoundError:
-        raise LifecycleError(
-            subject=host.url,
-            step=step,
-            seen="there is no program ssh on this machine",
-            remedy="install an OpenSSH client here (package openssh-client), then run this again",
-        ) from None
+        raise no_client(host, step) from None
     except subprocess.TimeoutExpired:
-        raise LifecycleError(
-            subject=host.url,
+        raise UnreachableError(
+            subject=host.where.docker,
             step=step,
             seen=f"it did not answer within {RUN_TIMEOUT_S} s",
-            remedy=f"see that `ssh -l {host.user} {host.name} true` ends at once, then run this "
-            "again",
+            remedy=f"see that `{host.by_hand} true` ends at once, then run this again",
         ) from None
     if status:
-        seen, remedy = explain(host, status, errors)
-        raise LifecycleError(subject=host.url, step=step, seen=seen, remedy=remedy)
+        raise failure(host, step, status, errors)
     return output
 
 
-def _run(argv: tuple[str, ...], program: str) -> tuple[int, str, str]:
+def no_client(host: SshHost, step: str) -> LifecycleError:
+    """Say that there is no OpenSSH client on this machine."""
+    return UnreachableError(
+        subject=host.where.docker,
+        step=step,
+        seen="there is no program ssh on this machine",
+        remedy="install an OpenSSH client here (package openssh-client), then run this again",
+    )
+
+
+def _run(argv: list[str], program: str) -> tuple[int, str, str]:
     """Run *argv*; a proxy that it started ends with it."""
     with subprocess.Popen(  # noqa: S603 (no shell; the URL's parts are checked)
         argv,

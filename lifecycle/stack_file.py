@@ -10,6 +10,7 @@ from planner.errors import SettingsError
 from planner.labels import stack_labels
 from planner.settings import Settings, parse_settings
 from planner.stack_file import stack_settings
+from planner.where import Where
 
 _PREFIX, _SUFFIX = "Pulumi.", ".yaml"
 
@@ -35,9 +36,9 @@ class StackFile:
         return stack_labels(self.project, self.name)
 
     @property
-    def engines(self) -> Mapping[str, str]:
-        """The URL of each host's Docker engine, by the host's name and in its order."""
-        return {name: self.settings.hosts[name].docker for name in sorted(self.settings.hosts)}
+    def hosts(self) -> Mapping[str, Where]:
+        """How each host is reached, by its name and in the order of names."""
+        return {name: self.settings.hosts[name].where for name in sorted(self.settings.hosts)}
 
 
 def read_stack_file(path: Path) -> StackFile:

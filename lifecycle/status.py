@@ -23,6 +23,7 @@ from lifecycle.found import (
 from lifecycle.member import host_of
 from lifecycle.observe import Observation, planned
 from lifecycle.observe_hosts import Expected, observe_hosts
+from lifecycle.reach import Link
 from lifecycle.stack_file import StackFile
 from planner.labels import ANY, CPUS, MEMORY_NODES
 from planner.nginx import LISTEN_PORT
@@ -145,7 +146,7 @@ def _observed(found: Found) -> tuple[Observation, dict[str, UnreachableError]]:
     """Return what was seen on all hosts, as one; and those that were not reached."""
     stack, unreached = found.stack, dict(found.unreached)
     expected = {
-        name: Expected(docker=url) for name, url in stack.engines.items() if name not in unreached
+        name: Expected(where=where) for name, where in stack.hosts.items() if name not in unreached
     }
     faults: dict[str, str] = {}
     cordoned: frozenset[str] = frozenset()
@@ -215,7 +216,7 @@ def _connections(container: Container) -> str:
 def _unanswered(found: Found, name: str, container: Container) -> Iterator[str]:
     """Say what does not answer: of an instance, which models; of the balancer, it."""
     if name == BALANCER:
-        if balancer_config.loaded_generation(reference(found)) is None:
+        if balancer_config.loaded_generation(found.links[name], reference(found)) is None:
             yield f"does not answer at {address_of(container)}:{LISTEN_PORT}"
         return
     try:
@@ -224,14 +225,14 @@ def _unanswered(found: Found, name: str, container: Container) -> Iterator[str]:
         yield error.seen
         return
     for model in found.stack.settings.models.names:
-        seen = _ready(address, port_of(container), model)
+        seen = _ready(found.links[name], address, port_of(container), model)
         if seen != "200":
             yield f"is not ready with the model {model!r}: it answers {seen}"
 
 
-def _ready(address: str, port: int, model: str) -> str:
+def _ready(link: Link, address: str, port: int, model: str) -> str:
     """Ask whether *model* is loaded; return the status, or why there is none."""
-    connection = http.client.HTTPConnection(address, port, timeout=_READY_WITHIN_S)
+    connection = link.http(address, port, _READY_WITHIN_S)
     try:
         connection.request("GET", f"/v2/models/{quote(model, safe='')}/ready")
         return str(connection.getresponse().status)

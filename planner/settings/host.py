@@ -1,5 +1,7 @@
 """The hosts, and how instances lie on their NUMA nodes."""
 
+import base64
+import binascii
 import ipaddress
 import re
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
 from planner.cpuset import HIGHEST_ID, CpuSet
 from planner.settings.base import FromList, LinuxList, Section, Subnet, fault
+from planner.where import Where
 
 # RFC 1123 label; short, because it begins the name of every container.
 _HOST_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,18}[a-z0-9])?")
@@ -21,6 +24,10 @@ SSH_URL = re.compile(
     r"@(?P<name>[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)(?::(?P<port>[0-9]+))?"
 )
 _HIGHEST_PORT = 65535
+# What sshd(8) has host keys of. The text is base64 and begins with the type; RFC 4253, section 6.6.
+_KEY_TYPES = ("ssh-ed25519", "ssh-rsa", *(f"ecdsa-sha2-nistp{bits}" for bits in (256, 384, 521)))
+# Whatever ssh(1) would expand or split is left out.
+_PROJECT_FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 
 
 def _host_name(value: str) -> str:
@@ -109,6 +116,38 @@ def ssh_fault(value: str) -> str | None:
     return f"{value!r} {why}; write ssh://USER@HOST or ssh://USER@HOST:PORT"
 
 
+def _host_key(value: str) -> str:
+    """Check a public host key, and leave out the comment behind it."""
+    kind, _, text = value.strip().partition(" ")
+    text = text.strip().partition(" ")[0]
+    if kind in _KEY_TYPES and _text_is_of(kind, text):
+        return f"{kind} {text}"
+    raise fault(
+        f"{value[:40]!r} is not a public host key; write its type and text, which `ssh-keyscan -t "
+        "ed25519 HOST` prints behind the name, such as 'ssh-ed25519 AAAAC3Nz…'"
+    )
+
+
+def _text_is_of(kind: str, text: str) -> bool:
+    try:
+        key = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    name = kind.encode()
+    head = len(name).to_bytes(4, "big") + name
+    return key.startswith(head) and len(key) > len(head)
+
+
+def _known_hosts(value: str) -> str:
+    if _PROJECT_FILE.fullmatch(value):
+        return value
+    raise fault(
+        f"{value!r} is not a file of the project, which is the same in each checkout; write its "
+        "path from Pulumi.yaml on, in letters, digits, dots, hyphens and underscores, such as "
+        "hosts/known_hosts"
+    )
+
+
 def _topology(value: str) -> str:
     if value == "probe" or TOPOLOGY_FILE.fullmatch(value):
         return value
@@ -126,6 +165,16 @@ class HostSettings(Section):
         description="Docker engine of the host: a local socket (unix://), or ssh://USER@HOST "
         "with an optional :PORT.",
     )
+    host_key: Annotated[str, AfterValidator(_host_key)] | None = Field(
+        default=None,
+        description="The public SSH host key that the host must prove to have, as TYPE BASE64; "
+        "null: see known-hosts.",
+    )
+    known_hosts: Annotated[str, AfterValidator(_known_hosts)] | None = Field(
+        default=None,
+        description="File of the project in the form of known_hosts, the only one whose keys are "
+        "trusted; null: the user's and the system's, unless there is a host-key.",
+    )
     topology: Annotated[str, AfterValidator(_topology)] = Field(
         default="probe",
         description="Where its NUMA topology comes from: probe, or a captured hosts/NAME.json.",
@@ -140,8 +189,26 @@ class HostSettings(Section):
         "balancer on another host, in a network of their own; null beside the balancer.",
     )
 
+    @property
+    def where(self) -> Where:
+        """How the host is reached."""
+        return Where(docker=self.docker, host_key=self.host_key, known_hosts=self.known_hosts)
+
     def contradictions(self) -> Iterator[tuple[str, str]]:
-        """A plan must not depend on reaching another machine."""
+        """A plan must not depend on reaching another machine; a host is known by one means."""
+        if self.host_key is not None and self.known_hosts is not None:
+            yield (
+                "known-hosts",
+                f"{self.known_hosts!r} is there beside a host-key, and only one can say which key "
+                "is trusted; leave one out",
+            )
+        for key, value in (("host-key", self.host_key), ("known-hosts", self.known_hosts)):
+            if value is not None and not self.where.is_remote:
+                yield (
+                    key,
+                    f"keys are of hosts behind SSH, and docker is {self.docker!r}; leave it out, "
+                    "or write ssh://USER@HOST as docker",
+                )
         if self.topology == "probe" and self.docker.startswith("ssh://"):
             yield (
                 "topology",

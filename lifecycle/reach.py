@@ -1,0 +1,172 @@
+"""
+How a host is reached: its Docker engine, its files, and its containers' ports.
+
+A host behind SSH is reached by one connection a process, whatever is asked of it; the other end of
+a local one is this machine. Nobody else here connects to a host.
+"""
+
+import atexit
+import http.client
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+import docker
+from docker.errors import DockerException
+
+from lifecycle import listing
+from lifecycle.docker_failure import reason, unanswered
+from lifecycle.errors import LifecycleError, RefusedError, UnreachableError
+from lifecycle.ssh import SshHost, run_program
+from lifecycle.tunnel import REMOTE_SOCKET, Tunnel
+from planner.where import Where
+
+__all__ = ["Link", "Where", "reach"]
+
+_ROOT = Path("/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """
+    A host that was reached.
+
+    Attributes:
+        where: which.
+        client: its Docker engine.
+        tunnel: the connection to it; None: this machine.
+    """
+
+    where: Where
+    client: docker.DockerClient
+    tunnel: Tunnel | None = None
+
+    def read_files(self, patterns: Sequence[str], *, containing: str = "") -> dict[str, str]:
+        """
+        Read the host's files that match *patterns*, as `lifecycle.listing` takes them.
+
+        Args:
+            patterns: below the root directory; no file need match.
+            containing: only lines that have this text; all of them where it is empty.
+
+        Returns:
+            The text of each file that can be read, by its path without a leading slash.
+
+        Raises:
+            LifecycleError: the host does not answer any more.
+        """
+        if self.tunnel is not None:
+            return listing.read_files(self.tunnel.host, patterns, containing=containing)
+        return listing.read_here(_ROOT, patterns, containing=containing)
+
+    def http(self, address: str, port: int, timeout_s: float) -> http.client.HTTPConnection:
+        """Return an HTTP connection to *address* and *port* as the host itself reaches them."""
+        if self.tunnel is not None:
+            return self.tunnel.http(address, port, timeout_s)
+        return http.client.HTTPConnection(address, port, timeout=timeout_s)
+
+
+def reach(where: Where, *, timeout_s: int = 60) -> Link:
+    """
+    Connect to a host and its Docker engine.
+
+    Args:
+        where: which.
+        timeout_s: how long the engine may take to answer a call.
+
+    Raises:
+        UnreachableError: nothing answers for another machine, or its engine does not.
+        RefusedError: it is not known to be the host, or does not let this user in.
+        LifecycleError: no engine answers on this machine.
+    """
+    tunnel = _TUNNELS.to(where) if where.is_remote else None
+    url = f"unix://{tunnel.docker_socket}" if tunnel else where.docker
+    try:
+        client = docker.DockerClient(base_url=url, timeout=timeout_s)
+        client.ping()
+    except DockerException as error:
+        raise _no_engine(tunnel, error) if tunnel else unanswered(url, error) from None
+    return Link(where=where, client=client, tunnel=tunnel)
+
+
+class _Tunnels:
+    """The open connections: one to a host, however many ask for it at once."""
+
+    def __init__(self) -> None:
+        self._tunnels: dict[Where, Tunnel] = {}
+        self._locks: dict[Where, Lock] = {}
+
+    def to(self, where: Where) -> Tunnel:
+        """Return the connection to a host; a new one where there is none that stands."""
+        with self._locks.setdefault(where, Lock()):
+            tunnel = self._tunnels.get(where)
+            if tunnel is None or not tunnel.is_open:
+                self.end(where)
+                self._tunnels[where] = tunnel = _open(where)
+            return tunnel
+
+    def end(self, where: Where) -> None:
+        if (tunnel := self._tunnels.pop(where, None)) is not None:
+            tunnel.close()
+
+    def end_all(self) -> None:
+        """End all connections."""
+        for where in tuple(self._tunnels):
+            self.end(where)
+
+
+_TUNNELS = _Tunnels()
+atexit.register(_TUNNELS.end_all)
+
+
+def _open(where: Where) -> Tunnel:
+    if where.known_hosts is not None and not Path(where.known_hosts).expanduser().is_file():
+        raise RefusedError(
+            subject=where.docker,
+            step="looking for its host key",
+            seen=f"there is no file {where.known_hosts!r}",
+            remedy="name one of the project in the form of known_hosts with `known-hosts` of the "
+            "host, then run this again",
+        )
+    return Tunnel(SshHost.parse(where))
+
+
+# What `connect` of the socket would answer on the host, which SSH does not pass on.
+_LOOK_AT_SOCKET = f"""\
+if [ ! -S {REMOTE_SOCKET} ]; then echo absent
+elif [ ! -w {REMOTE_SOCKET} ]; then echo forbidden
+else echo there
+fi
+"""
+
+
+def _no_engine(tunnel: Tunnel, error: Exception) -> LifecycleError:
+    host = tunnel.host
+    socket = run_program(host, _LOOK_AT_SOCKET, step="looking at its Docker socket").split()[-1:]
+    if socket == ["absent"]:
+        return tunnel.fault(
+            UnreachableError,
+            f"it has no Docker socket {REMOTE_SOCKET}",
+            "start Docker there (`systemctl start docker`), or install it, then run this again",
+        )
+    if socket == ["forbidden"]:
+        return tunnel.fault(
+            RefusedError,
+            f"the user {host.user!r} may not use its Docker engine ({REMOTE_SOCKET})",
+            f"add the user to the group that may (`usermod -aG docker {host.user}` there, as "
+            "root), or name another one in the URL, then run this again",
+        )
+    if "administratively prohibited" in tunnel.said():
+        return tunnel.fault(
+            RefusedError,
+            f"its sshd does not let the Docker socket {REMOTE_SOCKET} through",
+            "let it forward (`AllowStreamLocalForwarding yes` in its sshd_config, and no "
+            "`restrict` or `no-port-forwarding` before the key in authorized_keys), then run "
+            "this again",
+        )
+    return tunnel.fault(
+        UnreachableError,
+        f"no engine answers behind its Docker socket {REMOTE_SOCKET} ({reason(error)})",
+        "start Docker there (`systemctl start docker`), then run this again",
+    )

@@ -85,6 +85,8 @@ def _helper(client: docker.DockerClient, spec: Prepare) -> Container:
         network_mode="none",
         cap_drop=["ALL"],
         security_opt=["no-new-privileges:true"],
+        # A first process that handles no signal would hold up a Docker engine that stops.
+        stop_signal="SIGKILL",
         labels={**owner, _CONVERTS: spec.volume},
     )
 

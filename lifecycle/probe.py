@@ -1,39 +1,22 @@
 """
 What a host looks like now, read only: its NUMA nodes, cores and what Docker may use of them.
 
-Sources: sysfs ``/sys/devices/system/{cpu,node}`` and the CPU set of the control group in which
-Docker makes its containers (cgroup version 2: `cpuset.cpus.effective`; 1: `cpuset.effective_cpus`,
-or `cpuset.cpus` before Linux 3.17).
+Sources: sysfs ``/sys/devices/system/{cpu,node}``, and `lifecycle.docker_group`.
 
 Files are read here, or on another host by `lifecycle.listing`; what they say is told here only.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lifecycle import docker_group
 from planner.errors import TopologyError
 from planner.topology import SYSFS_PATTERNS, HostTopology, describe_sysfs, parse_sysfs
 
-# Where Docker's containers go, nearest first: the parent group that Docker makes (cgroupfs
-# driver), the slice that systemd gives it, else the root. Version 2, then version 1.
-_V2_GROUPS = ("docker/", "system.slice/", "")
-_V1_GROUPS = ("cpuset/docker/", "cpuset/system.slice/", "cpuset/")
-_ALLOWED = {
-    kind: (
-        *(f"sys/fs/cgroup/{group}cpuset.{kind}.effective" for group in _V2_GROUPS),
-        *(
-            f"sys/fs/cgroup/{group}cpuset.{name}"
-            for group in _V1_GROUPS
-            for name in (f"effective_{kind}", kind)
-        ),
-    )
-    for kind in ("cpus", "mems")
-}
-
 # The files that `topology_of` takes, as glob patterns below a host's root directory.
-PATTERNS = (*SYSFS_PATTERNS, *(path for paths in _ALLOWED.values() for path in paths))
+PATTERNS = (*SYSFS_PATTERNS, *docker_group.PATTERNS)
 
 
 def probe_topology(root: Path = Path("/")) -> HostTopology:
@@ -96,12 +79,8 @@ def read_tree(root: Path) -> dict[str, str]:
 
 
 def _with_allowed(files: Mapping[str, str]) -> dict[str, str]:
-    """Add the lists of the group nearest to Docker's containers, as `parse_sysfs` takes them."""
-    found = {
-        f"allowed/{kind}": next((files[path] for path in paths if path in files), "")
-        for kind, paths in _ALLOWED.items()
-    }
-    return {**{path: text for path, text in found.items() if text.strip()}, **files}
+    """Add what the group of Docker's containers has, as `parse_sysfs` takes it."""
+    return {**docker_group.limits(files), **files}
 
 
 def _group_of_the_reader(root: Path, files: Mapping[str, str]) -> dict[str, str]:
@@ -110,26 +89,29 @@ def _group_of_the_reader(root: Path, files: Mapping[str, str]) -> dict[str, str]
 
     Such trees were captured by a process in a group of its own, and show that one.
     """
-    if any(path in files for paths in _ALLOWED.values() for path in paths):
+    if any(path.startswith("sys/fs/cgroup/") for path in files):
         return {}
-    groups = tuple(_groups(root))
-    found = {}
-    for kind in _ALLOWED:
+    mounts = _cpuset_mounts(root)
+    # The kernel has its CPU sets in one version only, and version 1 where both are mounted.
+    found = {"cgroup/version": str(min(version for _, version in mounts))} if mounts else {}
+    own = root / "proc/self/cpuset"
+    name = own.read_text().strip().lstrip("/") if own.is_file() else None
+    for kind in docker_group.KINDS:
         names = (f"cpuset.{kind}.effective", f"cpuset.effective_{kind}", f"cpuset.{kind}", kind)
-        paths = (group / name for group in groups for name in names)
+        paths = (mount / name / file for mount, _ in mounts for file in names if name is not None)
         found[f"allowed/{kind}"] = next((path.read_text() for path in paths if path.is_file()), "")
     return {path: text for path, text in found.items() if text.strip()}
 
 
-def _groups(root: Path) -> Iterator[Path]:
-    """Yield the directories of the CPU set that the capturing process was in; see cpuset(7)."""
-    own, mounts = root / "proc/self/cpuset", root / "proc/mounts"
-    if not own.is_file() or not mounts.is_file():
-        return
-    for line in mounts.read_text(errors="replace").splitlines():
+def _cpuset_mounts(root: Path) -> list[tuple[Path, int]]:
+    """Find where a tree has its CPU sets, and of which cgroup version; see cpuset(7)."""
+    table = root / "proc/mounts"
+    found = []
+    for line in table.read_text(errors="replace").splitlines() if table.is_file() else ():
         _, directory, kind, options, *_ = [*line.split(" "), "", "", "", ""]
         if kind in ("cpuset", "cgroup2") or "cpuset" in options.split(","):
-            yield root / directory.lstrip("/") / own.read_text().strip().lstrip("/")
+            found.append((root / directory.lstrip("/"), 2 if kind == "cgroup2" else 1))
+    return found
 
 
 def read_topology(source: str) -> HostTopology:

@@ -1,12 +1,13 @@
 """The values that describe a host; a HostTopology that contradicts itself cannot be made."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from planner.cpuset import CpuSet
 from planner.errors import TopologyError
 from planner.topology.document import Document
+from planner.topology.kinds import EFFICIENCY, PERFORMANCE, kind_of_core
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +36,12 @@ class Core:
     Attributes:
         cpus: its online CPUs (hardware threads), one or more.
         package: the kernel's number of the socket; -1 where the firmware does not say.
+        kind: "performance" or "efficiency" on a machine that has both, else "".
     """
 
     cpus: CpuSet
     package: int
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,10 @@ class HostTopology:
         online: every CPU that the kernel runs.
         allowed_cpus: the online CPUs that the Docker daemon may give to a container.
         allowed_memory_nodes: the ids of the nodes whose memory it may give.
+        isolated: the online CPUs that the kernel's scheduler gives nothing to unless it is asked
+            for (boot parameter ``isolcpus``).
+        cgroup_version: of the control groups that Docker limits CPUs with, 1 or 2; None where it
+            is not known.
 
     Raises:
         TopologyError: the parts contradict each other; names every contradiction.
@@ -62,6 +69,8 @@ class HostTopology:
     online: CpuSet
     allowed_cpus: CpuSet
     allowed_memory_nodes: CpuSet
+    isolated: CpuSet = field(default_factory=CpuSet)
+    cgroup_version: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", tuple(sorted(self.nodes, key=lambda node: node.id)))
@@ -74,6 +83,10 @@ class HostTopology:
     def memory_nodes(self) -> CpuSet:
         """The ids of the nodes that have memory, allowed or not."""
         return CpuSet.of(node.id for node in self.nodes if node.memory_bytes)
+
+    def cpus_of_kind(self, kind: str) -> CpuSet:
+        """The online CPUs of the cores of *kind*."""
+        return CpuSet.of(cpu for core in self.cores if core.kind == kind for cpu in core.cpus)
 
     def to_json(self) -> dict[str, Any]:
         """Give the plain form that `from_json` reads; equal topologies give equal forms."""
@@ -89,9 +102,16 @@ class HostTopology:
             ],
             "cores": [str(core.cpus) for core in self.cores],
             "packages": [core.package for core in self.cores],
+            "kinds": {
+                kind: str(cpus)
+                for kind in (PERFORMANCE, EFFICIENCY)
+                if (cpus := self.cpus_of_kind(kind))
+            },
             "online": str(self.online),
             "allowed_cpus": str(self.allowed_cpus),
             "allowed_memory_nodes": str(self.allowed_memory_nodes),
+            "isolated": str(self.isolated),
+            "cgroup_version": self.cgroup_version,
         }
 
     @classmethod
@@ -101,7 +121,8 @@ class HostTopology:
 
         Args:
             data: as `json.loads` gives it; without `allowed_cpus` every online CPU is allowed,
-                without `allowed_memory_nodes` every node with memory.
+                without `allowed_memory_nodes` every node with memory; without `kinds`, `isolated`
+                and `cgroup_version` nothing is said of them.
             source: what the faults call the data, such as a file's name.
 
         Raises:
@@ -110,34 +131,42 @@ class HostTopology:
         if isinstance(data, Mapping) and "topology" in data:
             data = data["topology"]
         document = Document(source)
-        nodes, cores, online = _read_parts(document, data)
-        with_memory = CpuSet.of(node.id for node in nodes if node.memory_bytes)
-        allowed_cpus = document.cpus(data, "allowed_cpus", default=online)
-        allowed_nodes = document.cpus(data, "allowed_memory_nodes", default=with_memory)
-        document.refuse_others(
-            data, {"nodes", "cores", "packages", "online", "allowed_cpus", "allowed_memory_nodes"}
-        )
+        parts = _read_parts(document, data)
+        document.refuse_others(data, _KEYS)
         document.raise_faults()
         try:
-            return cls(
-                nodes=nodes,
-                cores=cores,
-                online=online,
-                allowed_cpus=allowed_cpus,
-                allowed_memory_nodes=allowed_nodes,
-            )
+            return cls(**parts)
         except TopologyError as error:
             raise TopologyError(*(f"{source}: {fault}" for fault in error.faults)) from None
+
+
+_KEYS = {
+    *("nodes", "cores", "packages", "kinds", "online", "allowed_cpus", "allowed_memory_nodes"),
+    *("isolated", "cgroup_version"),
+}
 
 
 def _core_order(core: Core) -> int:
     return core.cpus.first if core.cpus else -1
 
 
-def _read_parts(
-    document: Document, data: object
-) -> tuple[tuple[NumaNode, ...], tuple[Core, ...], CpuSet]:
-    nodes = tuple(
+def _read_parts(document: Document, data: object) -> dict[str, Any]:
+    nodes, cores = _read_nodes(document, data), _read_cores(document, data)
+    online = document.cpus(data, "online")
+    with_memory = CpuSet.of(node.id for node in nodes if node.memory_bytes)
+    return {
+        "nodes": nodes,
+        "cores": cores,
+        "online": online,
+        "allowed_cpus": document.cpus(data, "allowed_cpus", default=online),
+        "allowed_memory_nodes": document.cpus(data, "allowed_memory_nodes", default=with_memory),
+        "isolated": document.cpus(data, "isolated", default=CpuSet()),
+        "cgroup_version": _read_version(document, data),
+    }
+
+
+def _read_nodes(document: Document, data: object) -> tuple[NumaNode, ...]:
+    return tuple(
         NumaNode(
             id=document.number(item, "id", at=path),
             cpus=document.cpus(item, "cpus", at=path),
@@ -147,6 +176,9 @@ def _read_parts(
         for path, item in document.items(data, "nodes")
         if document.refuse_others(item, {"id", "cpus", "memory_bytes", "distances"}, at=path)
     )
+
+
+def _read_cores(document: Document, data: object) -> tuple[Core, ...]:
     siblings = [document.cpu_list(text, path) for path, text in document.items(data, "cores")]
     packages = document.numbers(data, "packages", lowest=-1)
     if len(siblings) != len(packages):
@@ -155,8 +187,30 @@ def _read_parts(
             f"there are {len(packages)} packages for {len(siblings)} cores; "
             "write one package for each core, in the same order",
         )
-    cores = tuple(Core(cpus, package) for cpus, package in zip(siblings, packages, strict=False))
-    return nodes, cores, document.cpus(data, "online")
+    kinds = _read_kinds(document, data)
+    return tuple(
+        Core(cpus, package, kind_of_core(cpus, kinds, lambda text: document.fault("kinds", text)))
+        for cpus, package in zip(siblings, packages, strict=False)
+    )
+
+
+def _read_kinds(document: Document, data: object) -> dict[int, str]:
+    kinds = data.get("kinds", {}) if isinstance(data, Mapping) else {}
+    if not document.refuse_others(kinds, {PERFORMANCE, EFFICIENCY}, at="kinds"):
+        return {}
+    return {
+        cpu: kind
+        for kind, text in kinds.items()
+        for cpu in document.cpu_list(text, f"kinds.{kind}")
+    }
+
+
+def _read_version(document: Document, data: object) -> int | None:
+    version = data.get("cgroup_version") if isinstance(data, Mapping) else None
+    if version in (None, 1, 2):
+        return version
+    document.fault("cgroup_version", f"{version!r} is no version; write 1, 2 or null")
+    return None
 
 
 def _node_faults(host: HostTopology) -> Iterator[str]:
@@ -202,6 +256,8 @@ def _core_faults(host: HostTopology) -> Iterator[str]:
 def _allowed_faults(host: HostTopology) -> Iterator[str]:
     if not host.allowed_cpus <= host.online:
         yield f"CPUs {host.allowed_cpus - host.online} are allowed but not online"
+    if not host.isolated <= host.online:
+        yield f"CPUs {host.isolated - host.online} are isolated but not online"
     unknown = host.allowed_memory_nodes - CpuSet.of(node.id for node in host.nodes)
     if unknown:
         yield f"memory nodes {unknown} are allowed but the host has no such NUMA node"

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from planner.cpuset import CpuSet
 from planner.errors import CpuListError, TopologyError
+from planner.topology.kinds import KIND_PATTERNS, kind_of_core, kinds_of_cpus
 from planner.topology.model import Core, HostTopology, NumaNode
 
 # What parse_sysfs reads, as glob patterns below a host's root directory. The masks and the
@@ -18,20 +19,24 @@ SYSFS_PATTERNS = (
     "sys/devices/system/node/node[0-9]*/meminfo",
     "sys/devices/system/node/node[0-9]*/distance",
     "sys/devices/system/cpu/online",
+    "sys/devices/system/cpu/isolated",
     "sys/devices/system/cpu/cpu[0-9]*/online",
     "sys/devices/system/cpu/cpu[0-9]*/topology/core_cpus_list",
     "sys/devices/system/cpu/cpu[0-9]*/topology/thread_siblings_list",
+    "sys/devices/system/cpu/cpu[0-9]*/topology/core_cpus",
     "sys/devices/system/cpu/cpu[0-9]*/topology/thread_siblings",
     "sys/devices/system/cpu/cpu[0-9]*/topology/physical_package_id",
+    *KIND_PATTERNS,
 )
 
 # MemTotal differs by some pages from boot to boot; a recorded plan must not.
 _MEMORY_STEP_BYTES = 64 * 1024 * 1024
 
+_ONLINE = "sys/devices/system/cpu/online"
 _NODES = "sys/devices/system/node"
 _NODE_PATH = re.compile(r"sys/devices/system/node/node(\d+)/.+")
-_CPU_PATH = re.compile(r"sys/devices/system/cpu/cpu(\d+)/topology/.+")
-_MEM_TOTAL = re.compile(r"^Node\s+\d+\s+MemTotal:\s+(\d+)\s+kB\s*$", re.MULTILINE)
+_CPU_PATH = re.compile(r"sys/devices/system/cpu/cpu(\d+)/(?:online|topology/.+)")
+_MEM_TOTAL = re.compile(r"^Node\s+(\d+)\s+MemTotal:\s+(\d+)\s+kB\s*$", re.MULTILINE)
 
 
 def parse_sysfs(files: Mapping[str, str]) -> HostTopology:
@@ -45,7 +50,8 @@ def parse_sysfs(files: Mapping[str, str]) -> HostTopology:
         files: the text of the files that match SYSFS_PATTERNS, by path below the root directory
             without a leading slash; and, as ``allowed/cpus`` and ``allowed/mems``, the lists that
             the Docker daemon may give to containers. These may name CPUs and nodes that do not
-            exist (the kernel's own masks do); without them all is allowed.
+            exist (the kernel's own masks do); without them all is allowed. And, as
+            ``cgroup/version``, the version of the control groups.
 
     Raises:
         TopologyError: names everything that is missing or contradictory. Nothing is guessed.
@@ -96,16 +102,12 @@ class _Parts(NamedTuple):
     online: CpuSet
     allowed_cpus: CpuSet
     allowed_memory_nodes: CpuSet
+    isolated: CpuSet
+    cgroup_version: int | None
 
 
 def _topology(parts: _Parts) -> HostTopology:
-    return HostTopology(
-        nodes=parts.nodes,
-        cores=parts.cores,
-        online=parts.online,
-        allowed_cpus=parts.allowed_cpus,
-        allowed_memory_nodes=parts.allowed_memory_nodes,
-    )
+    return HostTopology(**parts._asdict())
 
 
 class _Reader:
@@ -135,12 +137,14 @@ class _Reader:
             online=online,
             allowed_cpus=self.optional_list("allowed/cpus", online) & online,
             allowed_memory_nodes=self.optional_list("allowed/mems", with_memory) & with_memory,
+            isolated=self.optional_list("sys/devices/system/cpu/isolated", CpuSet()) & online,
+            cgroup_version=int(self._files.get("cgroup/version", "0")) or None,
         )
 
     def online_cpus(self) -> CpuSet:
-        """Read the CPUs that run; without the list, those with a topology and no ``online`` 0."""
-        if "sys/devices/system/cpu/online" in self._files:
-            return self.optional_list("sys/devices/system/cpu/online", CpuSet())
+        """Read the CPUs that run; without the list, those known whose ``online`` is not 0."""
+        if _ONLINE in self._files:
+            return self._list(_ONLINE)
         known = {int(match[1]) for path in self._files if (match := _CPU_PATH.fullmatch(path))}
         offline = {
             cpu
@@ -148,21 +152,23 @@ class _Reader:
             if self._files.get(f"sys/devices/system/cpu/cpu{cpu}/online", "1").strip() == "0"
         }
         if not known - offline:
-            self.faults.append(_missing("sys/devices/system/cpu/online", "which CPUs run"))
+            self.faults.append(_missing(_ONLINE, "which CPUs run"))
         return CpuSet.of(known - offline)
 
     def nodes(self, online: CpuSet) -> tuple[NumaNode, ...]:
-        """Read every node that has a directory, and check them against the list of nodes."""
-        ids = {int(match[1]) for path in self._files if (match := _NODE_PATH.fullmatch(path))}
+        """Read every node that is online; without the list, every one that has a directory."""
+        ids = CpuSet.of(
+            int(match[1]) for path in self._files if (match := _NODE_PATH.fullmatch(path))
+        )
         if not ids:
             self.faults.append(_missing(f"{_NODES}/node*", "which NUMA nodes there are"))
-        listed = self.optional_list("sys/devices/system/node/online", CpuSet.of(ids))
-        if listed and listed != CpuSet.of(ids):
+        listed = self.optional_list(f"{_NODES}/online", ids)
+        if not listed <= ids:
             self.faults.append(
-                f"sys/devices/system/node/online lists the NUMA nodes {listed}, "
-                f"but there are directories for {CpuSet.of(ids)}"
+                f"{_NODES}/online lists the NUMA nodes {listed}, "
+                f"but there are directories for {ids or 'none'}"
             )
-        return tuple(self._node(node, online) for node in sorted(ids))
+        return tuple(self._node(node, online) for node in listed & ids)
 
     def cores(self, online: CpuSet) -> tuple[Core, ...]:
         """Read each core once, through its lowest CPU."""
@@ -174,13 +180,19 @@ class _Reader:
                         f"CPU {cpu} has the siblings {core}, but CPU {other} of them has "
                         f"{siblings[other]}"
                     )
+        kinds = kinds_of_cpus(self._files, online, self._list)
         return tuple(
-            Core(core, self._package(cpu)) for cpu, core in siblings.items() if cpu == core.first
+            Core(core, self._package(core), kind_of_core(core, kinds, self.faults.append))
+            for cpu, core in siblings.items()
+            if cpu == core.first
         )
 
     def optional_list(self, path: str, default: CpuSet) -> CpuSet:
         """Read the Linux list in *path*; without the file, give *default*."""
-        return self._parsed(path, CpuSet.parse) if path in self._files else default
+        return self._list(path) if path in self._files else default
+
+    def _list(self, path: str) -> CpuSet:
+        return self._parsed(path, CpuSet.parse)
 
     def _node(self, node: int, online: CpuSet) -> NumaNode:
         base = f"{_NODES}/node{node}"
@@ -189,15 +201,18 @@ class _Reader:
             id=node,
             # Old kernels list offline CPUs here too.
             cpus=cpus & online,
-            memory_bytes=self._memory_bytes(f"{base}/meminfo"),
+            memory_bytes=self._memory_bytes(node, f"{base}/meminfo"),
             distances=self._distances(f"{base}/distance"),
         )
 
     def _siblings(self, cpu: int) -> CpuSet:
         base = f"sys/devices/system/cpu/cpu{cpu}/topology"
-        named = f"{base}/core_cpus_list"
-        lists = named if named in self._files else f"{base}/thread_siblings_list"
-        cpus = self._cpus(lists, mask=f"{base}/thread_siblings", what="which CPUs share its core")
+        # Linux 5.3 gave the files a second name.
+        newer = any(f"{base}/{name}" in self._files for name in ("core_cpus_list", "core_cpus"))
+        name = "core_cpus" if newer else "thread_siblings"
+        cpus = self._cpus(
+            f"{base}/{name}_list", mask=f"{base}/{name}", what="which CPUs share its core"
+        )
         return cpus | CpuSet.of([cpu])
 
     def _cpus(self, path: str, *, mask: str, what: str) -> CpuSet:
@@ -206,7 +221,7 @@ class _Reader:
         if path not in self._files:
             self.faults.append(_missing(path, what))
             return CpuSet()
-        return self._parsed(path, CpuSet.parse)
+        return self._list(path)
 
     def _parsed(self, path: str, parse: Callable[[str], CpuSet]) -> CpuSet:
         try:
@@ -215,7 +230,13 @@ class _Reader:
             self.faults.append(f"{path}: {error}")
             return CpuSet()
 
-    def _package(self, cpu: int) -> int:
+    def _package(self, core: CpuSet) -> int:
+        said = {cpu: self._package_of_cpu(cpu) for cpu in core}
+        if len(set(said.values())) > 1:
+            self.faults.append(f"CPUs {core} are one core, but in the sockets {said}")
+        return said[core.first]
+
+    def _package_of_cpu(self, cpu: int) -> int:
         path = f"sys/devices/system/cpu/cpu{cpu}/topology/physical_package_id"
         numbers = self._numbers(path, "which socket it is in")
         if len(numbers) > 1:
@@ -235,15 +256,15 @@ class _Reader:
             return ()
         return tuple(int(word) for word in words)
 
-    def _memory_bytes(self, path: str) -> int:
+    def _memory_bytes(self, node: int, path: str) -> int:
         if path not in self._files:
             self.unsaid.append(_missing(path, "how much memory it has"))
             return 0
         match = _MEM_TOTAL.search(self._files[path])
-        if match is None:
-            self.faults.append(f"{path}: there is no line 'Node N MemTotal: … kB'")
+        if match is None or int(match[1]) != node:
+            self.faults.append(f"{path}: there is no line 'Node {node} MemTotal: … kB'")
             return 0
-        return int(match[1]) * 1024 // _MEMORY_STEP_BYTES * _MEMORY_STEP_BYTES
+        return int(match[2]) * 1024 // _MEMORY_STEP_BYTES * _MEMORY_STEP_BYTES
 
 
 def _missing(path: str, what: str) -> str:

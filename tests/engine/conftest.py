@@ -1,7 +1,10 @@
 """One stack for all tests of this folder, brought up once and removed at the end."""
 
+import fcntl
 import signal
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -27,12 +30,22 @@ SETTINGS = {
 }
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _alone() -> Iterator[None]:
+    """Names and ports are the same in every run, and what a killed one left is removed."""
+    with (Path(tempfile.gettempdir()) / "ovms-numa-engine-tests.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pytest.exit("another run of these tests is on this machine: wait for its end", 1)
+        yield
+
+
 @pytest.fixture(scope="session")
 def created(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, Run]]:
     """The stack, and the run that made it from nothing."""
     stack = Stack(name="test", folder=tmp_path_factory.mktemp("stack"), settings=SETTINGS)
-    leftover = stack.remains()
-    assert not leftover, f"an earlier run left {leftover}: remove them with docker, then run again"
+    stack.clear()
     run = stack.up()
     try:
         assert run.status == 0, run.output

@@ -58,9 +58,9 @@ class PrivateDaemon:
         return docker.DockerClient(base_url=self.url, version=_API)
 
     def set_up(self) -> None:
-        """Make the network and the disk."""
-        place = Path("/run/netns") / self.name
-        assert not place.exists(), f"an earlier run left {place}: `ip netns delete {self.name}`"
+        """Make the network and the disk, in place of those that a killed run left."""
+        for disk in self._disks():
+            PrivateDaemon(name=self.name, folder=disk.parent, disk_mib=0).remove()
         self._disk.mkdir(parents=True)
         _run("ip", "netns", "add", self.name)
         _run("ip", "-netns", self.name, "link", "set", "lo", "up")
@@ -137,7 +137,8 @@ class PrivateDaemon:
                 os.kill(pid, signal.SIGKILL)
             for mount in reversed(list(self._mounts())):
                 _run("umount", "--lazy", mount)
-            _run("ip", "netns", "delete", self.name)
+            if (Path("/run/netns") / self.name).exists():
+                _run("ip", "netns", "delete", self.name)
 
     @property
     def _disk(self) -> Path:
@@ -169,6 +170,11 @@ class PrivateDaemon:
             place = line.split()[4]
             if place.startswith(f"{self.folder}/"):
                 yield place
+
+    def _disks(self) -> list[Path]:
+        """The disks of this name that are mounted, each in the folder of its run."""
+        mounts = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+        return [Path(words[4]) for words in mounts if words[-2] == self.name]
 
 
 def _run(*command: str) -> None:

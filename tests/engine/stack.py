@@ -129,6 +129,18 @@ class Stack:
         ]
         return [str(name) for name in found if str(name).startswith(self.prefix)]
 
+    def clear(self) -> None:
+        """Remove what `remains`: a killed run left it, and its state went with that run."""
+        label: dict[str, str | list[str] | bool] = {"label": f"ovms-numa.stack={self.name}"}
+        for container in self.client.containers.list(all=True, filters=label):
+            container.remove(force=True)
+        for network in self.client.networks.list(filters=label):
+            network.remove()
+        for volume in self.client.volumes.list(filters=label):
+            volume.remove()
+        for name in self.remains():
+            self.client.images.remove(name)
+
     def _operation(self, operation: str, *arguments: str) -> Run:
         events = self.folder / "events.json"
         events.unlink(missing_ok=True)

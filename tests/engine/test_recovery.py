@@ -72,8 +72,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = Stack(
         name="recovery", folder=tmp_path_factory.mktemp("recovery"), settings=dict(SETTINGS)
     )
-    leftover = stack.remains()
-    assert not leftover, f"an earlier run left {leftover}: remove them with docker, then run again"
+    stack.clear()
     try:
         yield stack
     finally:

@@ -35,8 +35,7 @@ SECRET_KEY = re.compile(r"passw|secret|token|credential|private|api_?key", re.IG
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack brought up by an operator who has secrets."""
     stack = Stack(name="changes", folder=tmp_path_factory.mktemp("state"), settings=ONE_INSTANCE)
-    leftover = stack.remains()
-    assert not leftover, f"an earlier run left {leftover}: remove them with docker, then run again"
+    stack.clear()
     file = str(stack.folder / "stack.yaml")
     _run(
         stack,

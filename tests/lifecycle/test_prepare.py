@@ -72,6 +72,7 @@ def test_a_model_is_converted_by_the_image_that_serves_it_without_a_network(
             "network_mode": "none",
             "cap_drop": ["ALL"],
             "security_opt": ["no-new-privileges:true"],
+            "stop_signal": "SIGKILL",
             "labels": {"ovms-numa.stack": "test", "ovms-numa.converts": "stack-models"},
         }
     ]

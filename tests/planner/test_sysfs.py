@@ -229,3 +229,16 @@ def test_a_tree_without_cpus_nodes_or_cores_is_not_described(
         describe_sysfs(files)
 
     assert fault in str(refused.value)
+
+
+def test_isolated_cpus_are_those_of_them_that_are_online() -> None:
+    files = sysfs_of(TWO_NODES) | {f"{CPU}/isolated": "6-9\n"}
+
+    assert str(parse_sysfs(files).isolated) == "6-7"
+
+
+@pytest.mark.parametrize(("text", "version"), [("1", 1), ("2", 2), (None, None)])
+def test_the_version_of_the_control_groups_is_kept(text: str | None, version: int | None) -> None:
+    files = sysfs_of(TWO_NODES) | ({"cgroup/version": text} if text else {})
+
+    assert parse_sysfs(files).cgroup_version == version

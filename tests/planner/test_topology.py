@@ -17,9 +17,12 @@ DOCUMENT: dict[str, Any] = {
     ],
     "cores": ["0,4", "1,5", "2,6", "3,7"],
     "packages": [0, 0, 1, 1],
+    "kinds": {},
     "online": "0-7",
     "allowed_cpus": "0-7",
     "allowed_memory_nodes": "0-1",
+    "isolated": "",
+    "cgroup_version": None,
 }
 
 
@@ -38,6 +41,29 @@ def test_what_is_written_is_read_back(nodes: dict[int, list[str]]) -> None:
     host = make_host(nodes)
 
     assert HostTopology.from_json(json.loads(json.dumps(host.to_json()))) == host
+
+
+def test_kinds_isolated_cpus_and_the_cgroup_version_are_written_and_read_back() -> None:
+    data = DOCUMENT | {
+        "kinds": {"performance": "0-1,4-5", "efficiency": "2-3,6-7"},
+        "isolated": "3,7",
+        "cgroup_version": 2,
+    }
+
+    host = HostTopology.from_json(data)
+
+    assert [core.kind for core in host.cores] == ["performance"] * 2 + ["efficiency"] * 2
+    assert str(host.cpus_of_kind("efficiency")) == "2-3,6-7"
+    assert (str(host.isolated), host.cgroup_version) == ("3,7", 2)
+    assert host.to_json() == data
+
+
+def test_a_file_of_before_kinds_isolated_cpus_and_the_cgroup_version_is_read() -> None:
+    new = ("kinds", "isolated", "cgroup_version")
+
+    host = HostTopology.from_json({k: v for k, v in DOCUMENT.items() if k not in new})
+
+    assert host == HostTopology.from_json(DOCUMENT)
 
 
 @given(node_maps(), st.randoms(use_true_random=False))
@@ -79,6 +105,8 @@ def test_every_fault_of_a_file_is_told_with_its_path() -> None:
         "cores": [0],
         "packages": [-1, -2],
         "online": None,
+        "kinds": {"fast": "0", "performance": 0},
+        "cgroup_version": 3,
         "captured": "today",
     }
 
@@ -95,9 +123,13 @@ def test_every_fault_of_a_file_is_told_with_its_path() -> None:
         "hosts/box.json: packages[1]: -2 is not a whole number of -1 or more; write one",
         "hosts/box.json: packages: there are 2 packages for 1 cores; "
         "write one package for each core, in the same order",
+        "hosts/box.json: kinds.fast: unknown key; the keys are ['efficiency', 'performance']",
+        "hosts/box.json: kinds.performance: 0 is not text; write a Linux list such as '0-3,8'",
         "hosts/box.json: online: None is not text; write a Linux list such as '0-3,8'",
+        "hosts/box.json: cgroup_version: 3 is no version; write 1, 2 or null",
         "hosts/box.json: captured: unknown key; the keys are ['allowed_cpus', "
-        "'allowed_memory_nodes', 'cores', 'nodes', 'online', 'packages']",
+        "'allowed_memory_nodes', 'cgroup_version', 'cores', 'isolated', 'kinds', 'nodes', "
+        "'online', 'packages']",
     )
 
 
@@ -136,6 +168,12 @@ def changed(path: list[str | int], value: object) -> dict[str, Any]:
         (["cores", 0], "0,4,9", "CPUs 9 of core 0,4,9 are not online"),
         (["cores", 0], "0", "CPUs 4 are online but in no core"),
         (["cores", 0], "0,2,4", "core 0,2,4 lies in NUMA nodes [0, 1]; a core belongs to one"),
+        (
+            ["kinds"],
+            {"performance": "0"},
+            "kinds: the CPUs 0,4 of one core are of 2 kinds; a core is of one",
+        ),
+        (["isolated"], "7-8", "CPUs 8 are isolated but not online"),
         (["allowed_cpus"], "0-8", "CPUs 8 are allowed but not online"),
         (
             ["allowed_memory_nodes"],

@@ -129,8 +129,8 @@ def _remove_leftovers(project: str, stack: str, say: Say, *, settle: bool) -> No
             recover_docker.remove_leftovers(host, labels, state, say, settle=settle)
         except UnreachableError as error:
             unreached.append(error)
-    for error in unreached:
-        raise error
+    if unreached:
+        raise unreached[0]
 
 
 if __name__ == "__main__":

@@ -101,6 +101,11 @@ class PrivateDaemon:
             assert time.monotonic() < deadline, f"it does not answer: {self._log()}"
             time.sleep(_POLL_S)
 
+    def start_again(self) -> None:
+        """Start the engine where it is stopped."""
+        if self._process is None:
+            self.start()
+
     def answers(self) -> bool:
         client = self.client()
         try:

@@ -25,7 +25,12 @@ def refuse_conflicts(plan: Plan, settings: Settings, seen: Mapping[str, Observat
     check_claims(plan, settings, [claim for one in seen.values() for claim in one.claims])
     balancer, its_host = settings.balancer, settings.balancer_host
     if its_host in seen:
-        own = seen[its_host].published
-        refuse_taken_port(its_host, str(balancer.address), balancer.port, own=own)
+        refuse_taken_port(
+            its_host,
+            str(balancer.address),
+            balancer.port,
+            own=seen[its_host].published,
+            listening=seen[its_host].listening,
+        )
     for name, observation in seen.items():
         check_addresses(plan, name, observation.addresses)

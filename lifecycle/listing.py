@@ -16,14 +16,16 @@ from lifecycle.ssh import SshHost, run_program
 _BEGIN, _END = "ovms-numa files begin", "ovms-numa files end"
 
 
-def read_files(host: SshHost, patterns: Sequence[str], *, containing: str = "") -> dict[str, str]:
+def read_files(
+    host: SshHost, patterns: Sequence[str], *, containing: Sequence[str] = ()
+) -> dict[str, str]:
     """
     Read the files of *host* that match *patterns*, below its root directory.
 
     Args:
         host: where.
         patterns: as a POSIX shell expands them, without white space and quotes.
-        containing: only lines that have this text; all of them where it is empty.
+        containing: only lines that have one of these texts; all of them where there are none.
 
     Returns:
         The text of each file that can be read, by its path without a leading slash.
@@ -45,7 +47,9 @@ def read_files(host: SshHost, patterns: Sequence[str], *, containing: str = "") 
         ) from None
 
 
-def read_here(root: Path, patterns: Sequence[str], *, containing: str = "") -> dict[str, str]:
+def read_here(
+    root: Path, patterns: Sequence[str], *, containing: Sequence[str] = ()
+) -> dict[str, str]:
     """Read the files of this machine below *root*, as `read_files` does those of another."""
     texts = {}
     for pattern in patterns:
@@ -55,15 +59,15 @@ def read_here(root: Path, patterns: Sequence[str], *, containing: str = "") -> d
             except OSError:
                 continue  # it is none, may not be read, or is gone
             texts[str(path.relative_to(root))] = "".join(
-                line for line in lines if containing in line
+                line for line in lines if not containing or any(one in line for one in containing)
             )
     return texts
 
 
-def program(patterns: Sequence[str], *, containing: str = "") -> str:
+def program(patterns: Sequence[str], *, containing: Sequence[str] = ()) -> str:
     """Write the program that prints the files below the root directory, for a POSIX shell."""
     # With a second file, grep writes the names. One grep a pattern: a command line has its limit.
-    wanted = shlex.quote(containing)
+    wanted = " ".join(f"-e {shlex.quote(text)}" for text in containing or ("",))
     greps = "\n".join(f"grep -F {wanted} /dev/null {pattern}" for pattern in patterns)
     return f"""\
 LC_ALL=C

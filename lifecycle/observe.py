@@ -7,7 +7,7 @@ compares with stands on the containers themselves, as labels, so that a change o
 is no drift.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
@@ -20,7 +20,7 @@ from lifecycle.claims import read_claims
 from lifecycle.disk import shortage
 from lifecycle.docker_failure import speaking_with
 from lifecycle.errors import LifecycleError
-from lifecycle.ports import published_by
+from lifecycle.ports import LISTENING, SOCKETS, listening_in, published_by
 from lifecycle.proof import FIELD, Proof, parse_statuses
 from lifecycle.reach import Link, Where, reach
 from lifecycle.supported import refuse_unsupported
@@ -46,6 +46,7 @@ class Observation:
         files: of the balancer's current configuration; None: it is not on this host.
         addresses: what the instances are called that have an address, by that address.
         published: addresses and ports of the host that the stack's balancer has now.
+        listening: addresses and ports of the host that some program has.
         warnings: what an update may fail on, with what to do, as whole sentences.
     """
 
@@ -60,6 +61,7 @@ class Observation:
     files: Mapping[str, bytes] | None = None
     addresses: Mapping[str, str] = field(default_factory=dict)
     published: frozenset[tuple[str, int]] = frozenset()
+    listening: frozenset[tuple[str, int]] = frozenset()
     warnings: tuple[str, ...] = ()
 
     def drift(self) -> tuple[str, ...]:
@@ -120,7 +122,13 @@ def _observe(
     balancer = next((one for one in containers if one.labels.get(ROLE) == "balancer"), None)
     files = balancer_config.read_all(balancer) if balancer else None
     instances = {one.labels[INSTANCE]: one for one in containers if INSTANCE in one.labels}
-    found = _placements(link, instances)
+    processes = {
+        name: _processes(one) for name, one in instances.items() if one.status == "running"
+    }
+    tasks = [f"proc/{pid}/task/*/status" for pids in processes.values() for pid in pids]
+    # All in one reading, since each is a round trip to the host.
+    proc = link.read_files([*SOCKETS, *tasks], containing=(FIELD, LISTENING))
+    found = {name: _placement(proc, pids) for name, pids in processes.items()}
     faults = {name: _instance_fault(one, found.get(name)) for name, one in instances.items()}
     faults["balancer"] = _balancer_fault(balancer, files) if balancer else None
     missing = frozenset(image for image in images if not _has_image(client, image))
@@ -141,6 +149,7 @@ def _observe(
         files=files,
         addresses={address: name for name, one in instances.items() for address in addresses(one)},
         published=published_by(balancer) if balancer else frozenset(),
+        listening=listening_in(proc),
     )
 
 
@@ -222,22 +231,11 @@ def _balancer_fault(container: Container, files: Mapping[str, bytes] | None) -> 
     return member.configuration_fault(files or {})
 
 
-def _placements(link: Link, instances: Mapping[str, Container]) -> dict[str, Proof]:
-    """
-    Read where all tasks of each instance that runs may run, from the host's own ``/proc``.
-
-    All in one reading, since each is a round trip to the host.
-    """
-    running = {name: one for name, one in instances.items() if one.status == "running"}
-    processes = {name: _processes(one) for name, one in running.items()}
-    patterns = [f"proc/{pid}/task/*/status" for pids in processes.values() for pid in pids]
-    texts: dict[str, list[str]] = {}
-    for path, text in (link.read_files(patterns, containing=FIELD) if patterns else {}).items():
-        texts.setdefault(path.split("/")[1], []).append(text)
-    return {
-        name: parse_statuses("".join(text for pid in pids for text in texts.get(pid, ())))
-        for name, pids in processes.items()
-    }
+def _placement(proc: Mapping[str, str], pids: Collection[str]) -> Proof:
+    """Read where all tasks of the processes *pids* may run, out of files of the host's /proc."""
+    return parse_statuses(
+        "".join(text for path, text in proc.items() if path.split("/")[1] in pids)
+    )
 
 
 def _processes(container: Container) -> list[str]:

@@ -1,29 +1,44 @@
 """Whether the balancer can have the port that it is to be published at."""
 
-import errno
-import socket
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Address
 
 from docker.models.containers import Container
 
 from lifecycle.errors import LifecycleError
 
 _ALL = "0.0.0.0"  # noqa: S104 (compared, not listened on)
+# Sockets of all IPv4 or IPv6 addresses, and those of the IPv4 one that an IPv6 socket may have too.
+_ALL_IN_HEX = ("0" * 8, "0" * 32)
+_MAPPED = "0000000000000000FFFF0000"
 _AT_REST = ("created", "exited", "dead")
 
 
+SOCKETS = ("proc/net/tcp", "proc/net/tcp6")
+"""A host's files that `listening_in` takes."""
+LISTENING = " 0A 00000000:"
+"""What their lines have that are of a listening socket."""
+
+
 def refuse_taken_port(
-    host: str, address: str, port: int, *, own: frozenset[tuple[str, int]]
+    host: str,
+    address: str,
+    port: int,
+    *,
+    own: frozenset[tuple[str, int]],
+    listening: frozenset[tuple[str, int]],
 ) -> None:
     """
-    Refuse a port of this machine that another program has.
+    Refuse a port of a host that another program has.
 
     Docker would find that out only when the balancer that serves is gone already.
 
     Args:
         host: the host's name in the settings.
-        address: of this machine; IPv4.
+        address: of the host; IPv4.
         port: to be published there.
         own: addresses and ports that the stack's balancer has now, which are not taken.
+        listening: all that are taken.
 
     Raises:
         LifecycleError: another program listens there.
@@ -32,7 +47,8 @@ def refuse_taken_port(
     own_there = {its for its, number in own if number == port}
     if own_there & {address, _ALL} or (own_there and address == _ALL):
         return
-    if not _is_taken(address, port):
+    taken = {its for its, number in listening if number == port}
+    if not taken & {address, _ALL} and not (taken and address == _ALL):
         return
     raise LifecycleError(
         subject=host,
@@ -53,13 +69,20 @@ def published_by(container: Container) -> frozenset[tuple[str, int]]:
     )
 
 
-def _is_taken(address: str, port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As Docker's own proxy does: connections that are over hold no port.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
-        except OSError as error:
-            # Else it is not known: this user may not take that port, Docker may.
-            return error.errno == errno.EADDRINUSE
-    return False
+def listening_in(files: Mapping[str, str]) -> frozenset[tuple[str, int]]:
+    """
+    Return the IPv4 addresses and ports that programs of a host listen on.
+
+    Args:
+        files: those of SOCKETS, by path; see proc_net_tcp of the kernel's documentation.
+    """
+    rows = (line.split() for path in SOCKETS for line in files.get(path, "").splitlines())
+    return frozenset(found for row in rows for found in _listening(*row[1].split(":")))
+
+
+def _listening(address: str, port: str) -> Iterator[tuple[str, int]]:
+    """Read the address, which is in the processor's order of bytes, and the port."""
+    if address in _ALL_IN_HEX:
+        yield _ALL, int(port, 16)
+    elif len(address) == 8 or address.startswith(_MAPPED):
+        yield str(IPv4Address(bytes.fromhex(address[-8:])[::-1])), int(port, 16)

@@ -42,13 +42,15 @@ class Link:
     client: docker.DockerClient
     tunnel: Tunnel | None = None
 
-    def read_files(self, patterns: Sequence[str], *, containing: str = "") -> dict[str, str]:
+    def read_files(
+        self, patterns: Sequence[str], *, containing: Sequence[str] = ()
+    ) -> dict[str, str]:
         """
         Read the host's files that match *patterns*, as `lifecycle.listing` takes them.
 
         Args:
             patterns: below the root directory; no file need match.
-            containing: only lines that have this text; all of them where it is empty.
+            containing: only lines that have one of these texts; all of them where there are none.
 
         Returns:
             The text of each file that can be read, by its path without a leading slash.

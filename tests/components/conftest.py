@@ -12,8 +12,9 @@ import yaml
 from pulumi.runtime import mocks
 
 from images.recipes import recipe_hash
-from lifecycle.errors import RemoteHostError
+from lifecycle.errors import UnreachableError
 from lifecycle.observe import Observation
+from lifecycle.reach import Where
 
 T = TypeVar("T")
 
@@ -142,9 +143,9 @@ def declared(deploy: Deploy, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
             faults=faults or {},
         )
 
-        def observe(host: str, url: str, *_: object) -> Observation:
-            if url.startswith("ssh://"):
-                raise RemoteHostError(subject=host, step="", seen="", remedy="")
+        def observe(host: str, where: Where, *_: object) -> Observation:
+            if where.is_remote:
+                raise UnreachableError(subject=host, step="", seen="", remedy="")
             return observation
 
         monkeypatch.setattr(lifecycle.observe_hosts, "observe", observe)

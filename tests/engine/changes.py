@@ -34,6 +34,9 @@ TWO_NODES = {
 """What a machine of one NUMA node and without siblings cannot show, a captured one can."""
 
 
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKICSTLzWoWiaQ69fxAIMoWRUV2OZKd0cGQgdyy2A3KX"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """
@@ -61,6 +64,9 @@ def _changes() -> Iterator[Change]:
     models, balancer, rollout = "models", "balancer", "rollout"
     yield Change(setting=host, to="other", refused=True)
     yield Change(setting=f"{host}.docker", to="unix:///run/docker.sock")
+    # They are of hosts behind SSH; what a change does there tests/engine/test_ssh.py shows.
+    yield Change(setting=f"{host}.host-key", to=HOST_KEY, refused=True)
+    yield Change(setting=f"{host}.known-hosts", to="hosts/known_hosts", refused=True)
     yield Change(setting=f"{host}.topology", to="hosts/dual-socket.json")
     yield Change(setting=f"{host}.subnet", to="172.30.114.0/25", up=True)
     yield Change(setting=f"{host}.address", to="10.0.0.7")
@@ -124,6 +130,8 @@ _SINGLE: dict[str, Any] = {
     "enable-tool-guided-generation": True,
     "plugin-config": {"NUM_STREAMS": 1},
 }
+
+_REFUSALS = r"\S+ gets the address .+|\S+: keys are of hosts .+"
 
 CHANGES = {change.setting: change for change in _changes()}
 
@@ -229,7 +237,7 @@ class Changing:
         """Return the sentences with which *change* is refused."""
         run = preview_of(self.stack, changed(self.stack.settings, {change.setting: change.to}))
         assert run.status != 0, run.output
-        return " ".join(dict.fromkeys(re.findall(r"\S+ gets the address .+", run.output)))
+        return " ".join(dict.fromkeys(re.findall(_REFUSALS, run.output)))
 
     def _preview(self, settings: dict[str, Any]) -> tuple[Touch, ...]:
         run = preview_of(self.stack, settings)

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
 from docker.errors import APIError
 
-from lifecycle import docker_host, recover_docker
+from lifecycle import recover_docker
 from lifecycle.recover import main
 
 STACK, PROJECT, STATE_ID = "test", "ovms-numa", "637a0d2d"
@@ -98,6 +99,9 @@ class Engine:
     networks: Things = field(default_factory=Things)
     volumes: Things = field(default_factory=Things)
 
+    def ping(self) -> bool:
+        return True
+
 
 @dataclass(kw_only=True)
 class Place:
@@ -154,7 +158,8 @@ def stand_up_place(home: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.chdir(home)
     monkeypatch.setattr(recover_docker, "SETTLE_S", 0.01)
     place = Place(home=home, docker=Engine())
-    monkeypatch.setattr(docker_host, "connect", {DOCKER_URL: place.docker}.__getitem__)
+    engines = {DOCKER_URL: place.docker}
+    monkeypatch.setattr(docker, "DockerClient", lambda base_url, **_: engines[base_url])
     place.has()
     return place
 

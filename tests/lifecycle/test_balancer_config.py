@@ -19,7 +19,7 @@ REF = BalancerRef.model_validate(balancer())
 
 
 def change(world: World, put: dict[str, bytes], *remove: str) -> None:
-    balancer_config.change(world.engine.client, REF, put, remove=remove)
+    balancer_config.change(world.link, REF, put, remove=remove)
 
 
 def current(world: World) -> dict[str, str]:
@@ -214,20 +214,22 @@ def test_a_later_generation_than_the_one_waited_for_is_as_good(
     ids=["nginx", "no JSON", "no generation", "no number"],
 )
 def test_the_loaded_generation_is_what_a_worker_answers(
-    answer: Answer, generation: int | None, monkeypatch: pytest.MonkeyPatch
+    world: World, answer: Answer, generation: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serve(LocalServer(answers={"GET /healthz": [answer]})) as nginx:
         monkeypatch.setattr(balancer_config, "HTTP_PORT", nginx.port)
 
-        assert balancer_config.loaded_generation(REF) == generation
+        assert balancer_config.loaded_generation(world.link, REF) == generation
 
 
-def test_where_nobody_listens_no_generation_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_nobody_listens_no_generation_is_loaded(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with serve(LocalServer(answers={})) as gone:
         pass
     monkeypatch.setattr(balancer_config, "HTTP_PORT", gone.port)
 
-    assert balancer_config.loaded_generation(REF) is None
+    assert balancer_config.loaded_generation(world.link, REF) is None
 
 
 @pytest.mark.parametrize("status", ["running", "exited"])

@@ -13,7 +13,7 @@ REF = BalancerRef.model_validate(balancer())
 
 
 def test_a_balancer_that_runs_is_not_started(world: World) -> None:
-    balancer_config.start(world.engine.client, REF, start_s=0)
+    balancer_config.start(world.link, REF, start_s=0)
 
     assert world.calls == []
 
@@ -23,7 +23,7 @@ def test_a_balancer_is_started_and_waited_for(world: World) -> None:
     world.balancer.on_start = lambda: threading.Timer(0.2, world.load).start()
     (world.volume / "loaded").unlink()
 
-    balancer_config.start(world.engine.client, REF, start_s=5)
+    balancer_config.start(world.link, REF, start_s=5)
 
     assert world.calls == [f"{BALANCER}: start"]
     assert (world.volume / "loaded").exists()
@@ -38,7 +38,7 @@ def test_a_port_that_is_taken_is_told_in_dockers_words(
     )
 
     with pytest.raises(LifecycleError) as refused:
-        balancer_config.start(world.engine.client, REF, start_s=5)
+        balancer_config.start(world.link, REF, start_s=5)
 
     assert str(refused.value) == golden("balancer_port_taken")
 
@@ -62,7 +62,7 @@ def test_a_balancer_that_does_not_answer_is_told_with_its_log_and_stopped(
     bound = 0 if status == "running" else 3600
 
     with pytest.raises(LifecycleError) as refused:
-        balancer_config.start(world.engine.client, REF, start_s=bound)
+        balancer_config.start(world.link, REF, start_s=bound)
 
     assert str(refused.value) == (
         f"{BALANCER}: starting the balancer: "

@@ -11,6 +11,7 @@ from lifecycle.disk import shortage
 from lifecycle.errors import LifecycleError
 from lifecycle.observe import observe
 from lifecycle.prepare import prepare
+from lifecycle.reach import Where
 from lifecycle.spec import Prepare
 from tests.lifecycle.docker_double import Machine
 from tests.lifecycle.test_spec import PREPARE
@@ -67,9 +68,9 @@ def test_a_look_at_a_host_warns_with_what_to_do(
     leave(7 * MIB)
     labels = {"ovms-numa.project": "ovms-numa", "ovms-numa.stack": "dev"}
 
-    seen = observe("box", "unix:///run/docker.sock", labels, (), ())
+    seen = observe("box", Where(docker="unix:///run/docker.sock"), labels, (), ())
     leave(2048 * MIB)
-    later = observe("box", "unix:///run/docker.sock", labels, (), ())
+    later = observe("box", Where(docker="unix:///run/docker.sock"), labels, (), ())
 
     assert seen.warnings == (
         "box: Docker's disk (/srv/docker) has 7 MiB left, and an update may fail for want of it; "

@@ -10,6 +10,7 @@ from docker.errors import APIError, NotFound
 
 from lifecycle import docker_host
 from lifecycle.errors import LifecycleError
+from lifecycle.reach import Where, reach
 from tests.lifecycle.docker_double import Engine, Machine, as_container, refusal
 from tests.lifecycle.local_server import LocalServer, serve
 
@@ -26,7 +27,7 @@ def machine(tmp_path: Path) -> Machine:
 
 def message_of(url: str) -> str:
     with pytest.raises(LifecycleError) as refused:
-        docker_host.connect(url, timeout_s=1)
+        reach(Where(docker=url), timeout_s=1)
     return str(refused.value)
 
 
@@ -62,7 +63,7 @@ def test_an_engine_that_answers_is_connected_to() -> None:
         "GET /v1.47/_ping": [(200, "OK")],
     }
     with serve(LocalServer(answers=dict(answers))) as engine:
-        client = docker_host.connect(f"tcp://127.0.0.1:{engine.port}")
+        client = reach(Where(docker=f"tcp://127.0.0.1:{engine.port}")).client
 
         assert client.ping()
         client.close()

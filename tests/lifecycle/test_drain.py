@@ -18,7 +18,7 @@ def connect(world: World, count: int) -> None:
 
 
 def wait(world: World, **changes: object) -> int | None:
-    return close_and_wait(world.spec(**changes), world.engine.client, world.said.append)
+    return close_and_wait(world.spec(**changes), world.link, world.said.append)
 
 
 def test_an_idle_instance_is_closed_and_counted_three_times(world: World) -> None:
@@ -67,9 +67,7 @@ def test_the_count_starts_once_replaced_workers_have_let_go_of_their_clients(wor
     late = spec.balancer.model_copy(update={"keepalive_min_s": 0.3})
     begun = time.monotonic()
 
-    close_and_wait(
-        spec.model_copy(update={"balancer": late}), world.engine.client, world.said.append
-    )
+    close_and_wait(spec.model_copy(update={"balancer": late}), world.link, world.said.append)
 
     assert time.monotonic() - begun > 0.4, "the counts follow the wait"
 

@@ -7,11 +7,12 @@ import pytest
 from lifecycle.errors import LifecycleError
 from lifecycle.listing import parse, program, read_files
 from lifecycle.probe import PATTERNS, topology_of
+from lifecycle.reach import Where
 from lifecycle.ssh import SshHost
 from tests.lifecycle.scripted_ssh import ScriptedSsh
 from tests.planner.worlds import make_host, sysfs_of
 
-HOST = SshHost.parse("ssh://me@far")
+HOST = SshHost.parse(Where(docker="ssh://me@far"))
 SHELLS = [shell for shell in ("dash", "bash", "busybox sh", "sh") if shutil.which(shell.split()[0])]
 
 
@@ -35,7 +36,7 @@ def write(root: Path, files: dict[str, str]) -> dict[str, str]:
 def seen() -> str:
     with pytest.raises(LifecycleError) as refused:
         read_files(HOST, PATTERNS)
-    assert (refused.value.subject, refused.value.step) == (HOST.url, "reading its files")
+    assert (refused.value.subject, refused.value.step) == (HOST.where.docker, "reading its files")
     return refused.value.seen
 
 

@@ -10,6 +10,7 @@ import pytest
 from docker.errors import NotFound
 
 from lifecycle.observe import Observation, observe
+from lifecycle.reach import Where
 from planner.labels import CPUS, INCARNATION, INSTANCE, MEMORY_NODES, ROLE
 
 OWN = {"ovms-numa.project": "ovms-numa", "ovms-numa.stack": "dev"}
@@ -64,7 +65,7 @@ def look(monkeypatch: pytest.MonkeyPatch, *containers: SimpleNamespace) -> Obser
         images=SimpleNamespace(get=lambda _: None),
     )
     monkeypatch.setattr(docker, "DockerClient", lambda **_: engine)
-    return observe("box", "unix:///run/docker.sock", OWN, (), ())
+    return observe("box", Where(docker="unix:///run/docker.sock"), OWN, (), ())
 
 
 def test_an_instance_that_runs_as_planned_has_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +93,7 @@ def test_an_instance_without_a_network_is_made_again(monkeypatch: pytest.MonkeyP
         ({"policy": "no"}, "has the restart policy 'no' instead of 'unless-stopped'"),
         (
             {"pid": 2**22 + 1},
-            "shows no task in the /proc of this machine: it just ended, or is not on it",
+            "shows no task in the /proc of its host: it just ended, or is not on it",
         ),
         (
             {"labels": {MEMORY_NODES: "63"}},

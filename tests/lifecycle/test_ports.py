@@ -1,4 +1,5 @@
 import socket
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -6,14 +7,20 @@ import pytest
 from docker.models.containers import Container
 
 from lifecycle.errors import LifecycleError
-from lifecycle.ports import published_by, refuse_taken_port
+from lifecycle.listing import read_here
+from lifecycle.ports import LISTENING, SOCKETS, listening_in, published_by, refuse_taken_port
+
+
+def listening() -> frozenset[tuple[str, int]]:
+    """What programs of this machine listen on."""
+    return listening_in(read_here(Path("/"), SOCKETS, containing=(LISTENING,)))
 
 
 def refused(
     port: int, address: str = "127.0.0.1", own: frozenset[tuple[str, int]] = frozenset()
 ) -> bool:
     try:
-        refuse_taken_port("box", address, port, own=own)
+        refuse_taken_port("box", address, port, own=own, listening=listening())
     except LifecycleError:
         return True
     return False
@@ -23,7 +30,7 @@ def test_a_port_of_another_program_is_refused_with_how_to_find_it() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(LifecycleError) as told:
-            refuse_taken_port("box", "127.0.0.1", port, own=frozenset())
+            refuse_taken_port("box", "127.0.0.1", port, own=frozenset(), listening=listening())
 
     assert str(told.value) == (
         f"box: looking at the host: another program has port {port} of 127.0.0.1, where the "
@@ -33,12 +40,28 @@ def test_a_port_of_another_program_is_refused_with_how_to_find_it() -> None:
     )
 
 
-def test_a_port_that_is_free_is_taken_and_let_go_again() -> None:
+def test_a_port_that_nothing_listens_on_is_free() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
 
     assert not refused(port)
-    assert not refused(port)
+
+
+def test_a_port_on_one_address_is_taken_by_a_program_on_all() -> None:
+    with socket.create_server(("0.0.0.0", 0)) as other:  # noqa: S104
+        assert refused(other.getsockname()[1])
+
+
+def test_a_port_of_an_ipv6_socket_is_taken_in_ipv4_too() -> None:
+    """A socket of all IPv6 addresses, or of an IPv4 one within them, has those of IPv4 too."""
+    rows = (
+        f"   0: {address}:1F90 {'0' * 32}:0000 0A 00000000:00000000 00:00000000"
+        for address in ("0" * 32, "0000000000000000FFFF00000500000A", f"{'0' * 24}01000000")
+    )
+
+    found = listening_in({"proc/net/tcp6": "\n".join(rows)})
+
+    assert found == {("0.0.0.0", 8080), ("10.0.0.5", 8080)}  # noqa: S104
 
 
 def test_a_port_on_all_addresses_is_taken_by_a_program_on_one() -> None:

@@ -19,8 +19,8 @@ def _runs(world: World) -> None:
 
 
 def wait(world: World, **changes: object) -> None:
-    spec = world.spec(**changes)
-    readiness.wait_until_it_generates(spec, world.engine.container(CONTAINER), world.said.append)
+    spec, container = world.spec(**changes), world.engine.container(CONTAINER)
+    readiness.wait_until_it_generates(spec, world.link, container, world.said.append)
 
 
 def message_of(world: World, **changes: object) -> str:

@@ -6,6 +6,7 @@ import pytest
 
 from lifecycle import ssh
 from lifecycle.errors import LifecycleError
+from lifecycle.reach import Where
 from lifecycle.ssh import SshHost, run_program
 from planner.errors import SettingsError
 from tests.lifecycle.scripted_ssh import ScriptedSsh
@@ -18,66 +19,82 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ScriptedSsh:
     return ScriptedSsh(tmp_path / "bin", monkeypatch)
 
 
-def refusal(url: str = FAR, known_hosts: Path | None = None) -> LifecycleError:
-    with pytest.raises(LifecycleError) as refused:
-        run_program(SshHost.parse(url, known_hosts), "true", step="looking")
-    return refused.value
+def host(url: str = FAR, **pins: str) -> SshHost:
+    return SshHost.parse(Where(docker=url, **pins))
 
 
-def fault(url: str, known_hosts: Path | None = None) -> str:
+def fault(url: str) -> str:
     with pytest.raises(SettingsError) as refused:
-        SshHost.parse(url, known_hosts)
+        host(url)
     return str(refused.value)
+
+
+def options(**pins: str) -> tuple[str, ...]:
+    return Where(docker=FAR, **pins).ssh_options()
+
+
+def refusal(url: str = FAR, **pins: str) -> LifecycleError:
+    with pytest.raises(LifecycleError) as refused:
+        run_program(host(url, **pins), "true", step="looking")
+    return refused.value
 
 
 def test_the_program_is_what_the_shell_of_the_host_reads(client: ScriptedSsh) -> None:
     client.does("cat")
 
-    assert run_program(SshHost.parse(FAR), "echo $HOME; é", step="looking") == "echo $HOME; é"
+    assert run_program(host(), "echo $HOME; é", step="looking") == "echo $HOME; é"
 
 
 def test_the_host_is_named_as_its_url_does(client: ScriptedSsh) -> None:
     client.does("cat >/dev/null")
 
-    run_program(SshHost.parse(FAR), "", step="looking")
+    run_program(host(), "", step="looking")
     with_port = client.argv
-    run_program(SshHost.parse("ssh://me@10.0.0.5"), "", step="looking")
+    run_program(host("ssh://me@10.0.0.5"), "", step="looking")
 
     assert with_port[-7:] == ["-l", "me", "-p", "2222", "--", "far", "sh"]
     assert client.argv[-5:] == ["-l", "me", "--", "10.0.0.5", "sh"]
 
 
 def test_nothing_is_asked_and_no_key_is_taken_on_trust() -> None:
-    options = SshHost.parse(FAR).options
+    told = options()
 
-    assert options[::2] == ("-o",) * (len(options) // 2)
-    assert {"BatchMode=yes", "StrictHostKeyChecking=yes", "UpdateHostKeys=no"} < set(options)
-    assert not any("KnownHosts" in option for option in options)
+    assert told[::2] == ("-o",) * (len(told) // 2)
+    assert {"BatchMode=yes", "StrictHostKeyChecking=yes", "UpdateHostKeys=no"} < set(told)
+    assert not any("KnownHosts" in option for option in told)
 
 
-def test_a_pinned_file_is_the_only_one_that_counts(tmp_path: Path) -> None:
-    pins = tmp_path / "100% ours"
-    pins.touch()
-
-    options = SshHost.parse(FAR, pins).options
+def test_a_pinned_file_is_the_only_one_that_counts() -> None:
+    told = options(known_hosts="hosts/100% ours")
 
     assert {
-        f'UserKnownHostsFile="{tmp_path}/100%% ours"',
+        'UserKnownHostsFile="hosts/100%% ours"',
         "GlobalKnownHostsFile=/dev/null",
         # What the user's own configuration may say besides.
         "VerifyHostKeyDNS=no",
         "NoHostAuthenticationForLocalhost=no",
         "KnownHostsCommand=none",
-    } <= set(options)
-    assert options.index("IgnoreUnknown=KnownHostsCommand") < options.index(
-        "KnownHostsCommand=none"
-    )
+    } <= set(told)
+    assert told.index("IgnoreUnknown=KnownHostsCommand") < told.index("KnownHostsCommand=none")
 
 
-def test_a_pinned_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    assert fault(FAR, tmp_path / "pins").startswith(
-        f"KNOWN_HOSTS: there is no file '{tmp_path}/pins'; name one "
-    )
+def test_a_pinned_key_is_the_only_one_that_counts_and_needs_no_file() -> None:
+    assert {
+        "KnownHostsCommand=/bin/echo %H ssh-ed25519 AAAA",
+        "UserKnownHostsFile=/dev/null",
+        "GlobalKnownHostsFile=/dev/null",
+        "VerifyHostKeyDNS=no",
+        "NoHostAuthenticationForLocalhost=no",
+    } <= set(options(host_key="ssh-ed25519 AAAA"))
+
+
+@pytest.mark.parametrize(
+    "pins",
+    [{}, {"host_key": "ssh-rsa A+/="}, {"known_hosts": "hosts/100% ours"}],
+    ids=["nothing", "key", "file"],
+)
+def test_what_a_state_holds_of_a_host_leads_back_to_it(pins: dict[str, str]) -> None:
+    assert Where.of_options(FAR, options(**pins)) == Where(docker=FAR, **pins)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +205,7 @@ def test_the_file_that_pins_a_changed_key_is_named(client: ScriptedSsh, tmp_path
     pins.touch()
     client.fails(CHANGED)
 
-    error = refusal("ssh://me@far", pins)
+    error = refusal("ssh://me@far", known_hosts=str(pins))
 
     assert f"the one that {pins} has for far: " in error.seen
     assert f"`ssh-keygen -R 'far' -f {pins}`" in error.remedy
@@ -247,8 +264,8 @@ def is_gone(pid: int) -> bool:
 
 def test_the_time_that_a_silent_host_costs_is_bounded() -> None:
     """The client's own limits end it before the last resort does, with a better message."""
-    options = dict(option.split("=", 1) for option in SshHost.parse(FAR).options[1::2])
-    alive = int(options["ServerAliveInterval"]) * int(options["ServerAliveCountMax"])
+    told = dict(option.split("=", 1) for option in options()[1::2])
+    alive = int(told["ServerAliveInterval"]) * int(told["ServerAliveCountMax"])
 
-    assert int(options["ConnectTimeout"]) + alive < ssh.RUN_TIMEOUT_S == 30
-    assert options["ConnectionAttempts"] == "1"
+    assert int(told["ConnectTimeout"]) + alive < ssh.RUN_TIMEOUT_S == 30
+    assert told["ConnectionAttempts"] == "1"

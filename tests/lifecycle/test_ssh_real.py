@@ -12,7 +12,9 @@ from lifecycle.capture import capture
 from lifecycle.errors import LifecycleError
 from lifecycle.listing import read_files
 from lifecycle.probe import PATTERNS, probe_topology, read_topology, topology_of
+from lifecycle.reach import Where
 from lifecycle.ssh import SshHost, run_program
+from planner import where
 from tests.lifecycle.sshd import Sshd, free_port, new_key, serve_ssh
 
 
@@ -28,9 +30,13 @@ def sshd(running: Sshd) -> Sshd:
     return running
 
 
+def host(url: str, known_hosts: Path) -> SshHost:
+    return SshHost.parse(Where(docker=url, known_hosts=str(known_hosts)))
+
+
 def refusal(url: str, known_hosts: Path) -> LifecycleError:
     with pytest.raises(LifecycleError) as refused:
-        run_program(SshHost.parse(url, known_hosts), "true", step="looking")
+        run_program(host(url, known_hosts), "true", step="looking")
     assert (refused.value.subject, refused.value.step) == (url, "looking")
     return refused.value
 
@@ -44,13 +50,13 @@ def test_another_host_is_captured_as_this_machine_is(sshd: Sshd, tmp_path: Path)
 
 
 def test_its_files_are_read_whole(sshd: Sshd) -> None:
-    host = SshHost.parse(sshd.url, sshd.known_hosts())
+    far = host(sshd.url, sshd.known_hosts())
 
-    files = read_files(host, ("proc/cpuinfo", "etc/passwd", "proc/version"))
+    files = read_files(far, ("proc/cpuinfo", "etc/passwd", "proc/version"))
 
     assert files == {path: Path("/", path).read_text() for path in files}
     assert sorted(files) == ["etc/passwd", "proc/cpuinfo", "proc/version"]
-    assert topology_of(read_files(host, PATTERNS)) == probe_topology()
+    assert topology_of(read_files(far, PATTERNS)) == probe_topology()
 
 
 def test_a_host_whose_key_nobody_pinned_is_refused(sshd: Sshd, tmp_path: Path) -> None:
@@ -95,7 +101,7 @@ def test_a_port_where_nothing_listens_is_named(sshd: Sshd) -> None:
 
 
 def test_a_host_that_stays_silent_is_given_up(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ssh, "CONNECT_TIMEOUT_S", 1)
+    monkeypatch.setitem(where.__dict__["_ALWAYS"], "ConnectTimeout", "1")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
 
@@ -107,11 +113,11 @@ def test_a_host_that_stays_silent_is_given_up(sshd: Sshd, monkeypatch: pytest.Mo
 def test_a_host_that_ends_the_connection_at_once_is_said_to(sshd: Sshd) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closing:
         port = closing.getsockname()[1]
-        host = SshHost.parse(f"ssh://me@127.0.0.1:{port}", sshd.known_hosts())
+        far = host(f"ssh://me@127.0.0.1:{port}", sshd.known_hosts())
         ender = Thread(target=lambda: closing.accept()[0].close())
         ender.start()
         with pytest.raises(LifecycleError) as refused:
-            run_program(host, "true", step="looking")
+            run_program(far, "true", step="looking")
         ender.join()
 
     assert refused.value.seen.startswith("it ended the connection before the answer (")
@@ -121,19 +127,19 @@ def test_a_program_that_takes_too_long_is_ended(
     sshd: Sshd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ssh, "RUN_TIMEOUT_S", 2)
-    host = SshHost.parse(sshd.url, sshd.known_hosts())
+    far = host(sshd.url, sshd.known_hosts())
 
     with pytest.raises(LifecycleError) as refused:
-        run_program(host, "sleep 30", step="looking")
+        run_program(far, "sleep 30", step="looking")
 
     assert refused.value.seen == "it did not answer within 2 s"
 
 
 def test_a_user_whose_shell_refuses_is_told(sshd: Sshd) -> None:
-    host = SshHost.parse(sshd.url, sshd.known_hosts())
+    far = host(sshd.url, sshd.known_hosts())
 
     with pytest.raises(LifecycleError) as refused:
-        run_program(host, "echo 'This account is closed.' >&2; exit 1", step="looking")
+        run_program(far, "echo 'This account is closed.' >&2; exit 1", step="looking")
 
     assert refused.value.seen == (
         f"a shell program of {sshd.user!r} fails there (exit status 1: This account is closed)"

@@ -5,6 +5,7 @@ import pytest
 
 from lifecycle.errors import LifecycleError
 from lifecycle.observe import observe
+from lifecycle.reach import Where
 from lifecycle.supported import refuse_unsupported
 from tests.lifecycle.docker_double import Engine
 
@@ -56,4 +57,4 @@ def test_a_look_at_the_host_refuses_before_it_lists_anything(
     monkeypatch.setattr(docker, "DockerClient", lambda **_: engine)
 
     with pytest.raises(LifecycleError, match="its engine is rootless"):
-        observe("box", URL, {}, (), ())
+        observe("box", Where(docker=URL), {}, (), ())

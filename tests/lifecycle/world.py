@@ -11,6 +11,7 @@ import pytest
 
 from lifecycle import balancer_config
 from lifecycle.member import sealed
+from lifecycle.reach import Link, Where
 from lifecycle.spec import Activation
 from tests.lifecycle.docker_double import Engine, Machine
 from tests.lifecycle.local_server import Answer, LocalServer, serve
@@ -111,6 +112,12 @@ class World:
 
     def spec(self, **changes: Any) -> Activation:
         return Activation.model_validate(activation(**{"port": self.server.port, **changes}))
+
+    @property
+    def link(self) -> Link:
+        """To the host, which is this machine."""
+        where = Where(docker="unix:///var/run/docker.sock")
+        return Link(where=where, client=self.engine.client)
 
     def member(self) -> str | None:
         """The server line of the instance's member file in the current generation."""

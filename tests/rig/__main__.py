@@ -50,7 +50,7 @@ def _reached(place: Place, running: Running) -> str:
     host = place.host(running)
     return "\n".join(
         (
-            f"docker:        {host.url}",
+            f"docker:        {host.where.docker}",
             f"known_hosts:   {place.known_hosts}",
             f"identity:      {place.identity}",
             f"agent:         export SSH_AUTH_SOCK={place.agent}",

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from lifecycle.reach import Where
 from lifecycle.ssh import SshHost
 
 ROOT: Final = Path(__file__).parents[2]
@@ -105,7 +106,7 @@ class Place:
     def host(self, running: Running) -> SshHost:
         """Say how the program reaches *running*."""
         url = f"ssh://{USER}@127.0.0.1:{running.ssh_port}"
-        return SshHost.parse(url, self.known_hosts)
+        return SshHost.parse(Where(docker=url, known_hosts=str(self.known_hosts)))
 
     def words(self, running: Running, *, administrator: bool = False) -> list[str]:
         """Return the words that begin a command line on *running*; nothing of the user's counts."""
@@ -114,7 +115,7 @@ class Place:
         user = _ADMINISTRATOR if administrator else USER
         return [
             *("ssh", "-F", "none", "-i", str(key), "-o", "IdentitiesOnly=yes"),
-            *("-o", "IdentityAgent=none", *host.options, "-p", str(running.ssh_port)),
+            *("-o", "IdentityAgent=none", *host.where.ssh_options(), "-p", str(running.ssh_port)),
             *("-l", user, "--", host.name),
         ]
 

@@ -91,6 +91,7 @@ def _declare_host(told: Arguments, hashes: Mapping[str, str], last: _Awaited) ->
         f"docker-{told.host_name}",
         host=where.docker,
         ssh_opts=where.ssh_options() if where.is_remote else None,
+        cert_path=where.tls,
     )
 
     def after(*resources: pulumi.Resource) -> pulumi.ResourceOptions:

@@ -1,12 +1,13 @@
 """What went wrong between here and a Docker engine, in words."""
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
 
-from lifecycle.errors import LifecycleError, UnreachableError
+from lifecycle.errors import LifecycleError, RefusedError, UnreachableError
 
 
 def unanswered(url: str, error: Exception) -> LifecycleError:
@@ -22,6 +23,13 @@ def unanswered(url: str, error: Exception) -> LifecycleError:
             "or run this as root"
         )
         kind = LifecycleError
+    if any(isinstance(one, ssl.SSLError) for one in _chain(error)):
+        remedy = (
+            "compare the certificates: the engine's must be of the authority in ca.pem and name "
+            "the host in the URL, and the client's of the authority that the engine trusts; none "
+            "may be over"
+        )
+        kind = RefusedError
     return kind(
         subject=url,
         step="connecting to Docker",

@@ -129,6 +129,8 @@ def _observe(
     # All in one reading, since each is a round trip to the host.
     proc = link.read_files([*SOCKETS, *tasks], containing=(FIELD, LISTENING))
     found = {name: _placement(proc, pids) for name, pids in processes.items()}
+    if link.where.is_engine_only:
+        found = {name: _placement_inside(instances[name]) for name in processes}
     faults = {name: _instance_fault(one, found.get(name)) for name, one in instances.items()}
     faults["balancer"] = _balancer_fault(balancer, files) if balancer else None
     missing = frozenset(image for image in images if not _has_image(client, image))
@@ -236,6 +238,15 @@ def _placement(proc: Mapping[str, str], pids: Collection[str]) -> Proof:
     return parse_statuses(
         "".join(text for path, text in proc.items() if path.split("/")[1] in pids)
     )
+
+
+def _placement_inside(container: Container) -> Proof:
+    """Read the same from the ``/proc`` of *container* itself."""
+    program = "cat /proc/[0-9]*/task/*/status 2>/dev/null || true"
+    try:
+        return parse_statuses(docker_host.run(container, "sh", "-c", program))
+    except docker_host.CommandError:
+        return parse_statuses("")  # it exited meanwhile
 
 
 def _processes(container: Container) -> list[str]:

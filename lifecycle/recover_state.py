@@ -60,7 +60,9 @@ class State:
         }
         return {
             # A provider's inputs that are no texts are kept as their JSON.
-            name: Where.of_options(its["host"], json.loads(its.get("sshOpts") or "[]"))
+            name: Where.of_options(its["host"], json.loads(its.get("sshOpts") or "[]")).model_copy(
+                update={"tls": its.get("certPath") or None}
+            )
             for name, its in sorted(providers.items())
             if isinstance(its.get("host"), str)
         }

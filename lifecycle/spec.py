@@ -23,11 +23,17 @@ class _OnHost(_Spec):
     docker: str
     host_key: str | None = None
     known_hosts: str | None = None
+    tls: str | None = None
 
     @property
     def where(self) -> Where:
         """The host."""
-        return Where(docker=self.docker, host_key=self.host_key, known_hosts=self.known_hosts)
+        return Where(
+            docker=self.docker,
+            host_key=self.host_key,
+            known_hosts=self.known_hosts,
+            tls=self.tls,
+        )
 
 
 class Timeouts(_Spec):
@@ -51,13 +57,19 @@ class BalancerRef(_Spec):
     )
     host_key: str | None = None
     known_hosts: str | None = None
+    tls: str | None = None
 
     @property
     def elsewhere(self) -> Where | None:
         """Its host, where that is not the instance's."""
         if self.docker is None:
             return None
-        return Where(docker=self.docker, host_key=self.host_key, known_hosts=self.known_hosts)
+        return Where(
+            docker=self.docker,
+            host_key=self.host_key,
+            known_hosts=self.known_hosts,
+            tls=self.tls,
+        )
 
 
 class Activation(_OnHost):

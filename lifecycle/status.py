@@ -225,14 +225,15 @@ def _unanswered(found: Found, name: str, container: Container) -> Iterator[str]:
         yield error.seen
         return
     for model in found.stack.settings.models.names:
-        seen = _ready(found.links[name], address, port_of(container), model)
+        seen = _ready(found.links[name], container, address, model)
         if seen != "200":
             yield f"is not ready with the model {model!r}: it answers {seen}"
 
 
-def _ready(link: Link, address: str, port: int, model: str) -> str:
+def _ready(link: Link, container: Container, address: str, model: str) -> str:
     """Ask whether *model* is loaded; return the status, or why there is none."""
-    connection = link.http(address, port, _READY_WITHIN_S)
+    name, port = str(container.name), port_of(container)
+    connection = link.http(address, port, _READY_WITHIN_S, inside=name)
     try:
         connection.request("GET", f"/v2/models/{quote(model, safe='')}/ready")
         return str(connection.getresponse().status)

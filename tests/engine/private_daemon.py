@@ -35,12 +35,14 @@ class PrivateDaemon:
         disk_mib: the size of the disk for its images, containers and volumes.
         address: of the namespace, an IPv4 address whose predecessor this machine then has; so
             joined it is a second host. None: it is joined to nothing.
+        arguments: more of the engine's own.
     """
 
     name: str
     folder: Path
     disk_mib: int
     address: str | None = None
+    arguments: tuple[str, ...] = ()
     _process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
 
     @property
@@ -90,6 +92,7 @@ class PrivateDaemon:
                     # Where the machine has a containerd of its own, in a space of its own there.
                     "--containerd-namespace", self.name,
                     "--containerd-plugins-namespace", f"{self.name}-plugins",
+                    *self.arguments,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -14,7 +14,7 @@ CAPTURED = $(if $(filter command,$(origin NAME)),$(NAME))
 CAPTURED_HOST = $(if $(filter command,$(origin HOST)),$(HOST))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down preview forget status logs cordon uncordon capture plan pin schema changes bench-preview recover env check test go-test fmt named setup setup-dev engine docker
+.PHONY: help up down preview forget status logs cordon uncordon capture plan pin schema changes bench-preview bench-hosts recover env check test go-test fmt named setup setup-dev engine docker
 
 help: ## Print the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/; s/\$$\$$/$$/' | \
@@ -73,6 +73,9 @@ changes: setup-dev setup ## Write docs/changes.md (what each setting touches) an
 bench-preview: setup ## Time no-change previews of 2 to 128 instances; writes docs/measurements/preview.md.
 	@lines="$$(python3 -m engine env)" && eval "$$lines" && \
 	  $(VENV)/python -m bench.preview --output docs/measurements/preview.md
+
+bench-hosts: setup-dev setup ## Time no-change previews of one host and of four; needs root; 6 minutes.
+	@$(VENV)/python -m tests.engine.bench_hosts
 
 env: ## Print what `eval "$$(make -s env)"` needs, so that plain `pulumi` works in your shell.
 	@python3 -m engine env

@@ -14,7 +14,7 @@ from docker.models.containers import Container
 
 from lifecycle import docker_host
 
-_SCRIPT = 'exec 3<>"/dev/tcp/127.0.0.1/$1"; printf %s "$2" >&3; cat <&3'
+_SCRIPT = 'exec 3<>"/dev/tcp/127.0.0.1/$1" || exit 1; printf %s "$2" >&3; cat <&3'
 _LONGER_S = 5.0
 
 

@@ -14,6 +14,7 @@ from components import declare_stack
 from components.arguments import Arguments
 from components.seen import Seen
 from images.recipes import recipe_hash
+from lifecycle.changed_hosts import refuse_changed_hosts
 from lifecycle.conflicts import refuse_conflicts
 from lifecycle.errors import LifecycleError
 from lifecycle.observe import Observation
@@ -27,6 +28,7 @@ from planner.placement import plan as plan_placements
 from planner.rollout import plan_rollout
 from planner.settings import parse_settings
 from planner.table import render_table
+from planner.topology import HostTopology
 
 # How the SDK's own executor ends after an error that it has shown. Any other status makes the
 # engine add an error of its own, "an unhandled error occurred", which buries what is wrong.
@@ -50,9 +52,8 @@ async def main() -> dict[str, object]:
     try:
         data = pulumi.Config().require_object("settings")
         settings = parse_settings(data, f"Pulumi.{stack}.yaml")
-        plan = plan_placements(
-            settings, {name: read_topology(host.topology) for name, host in settings.hosts.items()}
-        )
+        topologies = {name: read_topology(host.topology) for name, host in settings.hosts.items()}
+        plan = plan_placements(settings, topologies)
         hosts = {
             name: Arguments(
                 settings=settings,
@@ -62,7 +63,7 @@ async def main() -> dict[str, object]:
             )
             for name in sorted(settings.hosts)
         }
-        seen = look(hosts, plan, hashes)
+        seen = look(hosts, plan, topologies, hashes)
     except (PlanError, LifecycleError) as error:
         pulumi.log.error(str(error))
         sys.exit(_SAID)
@@ -84,7 +85,10 @@ async def main() -> dict[str, object]:
 
 
 def look(
-    hosts: Mapping[str, Arguments], plan: Plan, hashes: Mapping[str, str]
+    hosts: Mapping[str, Arguments],
+    plan: Plan,
+    topologies: Mapping[str, HostTopology],
+    hashes: Mapping[str, str],
 ) -> dict[str, Observation]:
     """Look at the stack on its hosts, and say what was changed there since the last update."""
     expected = {
@@ -92,6 +96,7 @@ def look(
             where=told.host.where,
             containers=told.containers(plan),
             images=[image["reference"] for image in told.images(hashes).values()],
+            captured=told.host.topology != "probe",
         )
         for name, told in hosts.items()
     }
@@ -107,6 +112,7 @@ def look(
         if name == front and (local or not pulumi.runtime.is_dry_run()):
             raise refuse_without_balancer(seen, len(expected))
         pulumi.log.warn(f"not looked at: {seen}\n  {UNREACHED.format(host=name)}")
+    refuse_changed_hosts(plan, told.settings, topologies, observations)
     refuse_conflicts(plan, told.settings, observations)
     for seen in observations.values():
         say(seen)

@@ -3,17 +3,21 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from lifecycle.errors import LifecycleError
-from lifecycle.listing import read_files
-from lifecycle.probe import PATTERNS, read_topology, read_tree, topology_of
+from lifecycle.live import live_topology
+from lifecycle.probe import read_topology
 from lifecycle.ssh import SshHost
 from planner.errors import SettingsError, TopologyError
 from planner.settings.host import TOPOLOGY_FILE
 from planner.topology import HostTopology, differences
+from planner.topology.kinds import EFFICIENCY
 from planner.where import Where
 
+_CAPTURED = "Captured on "
 _COLUMNS = 100
 _MIB = 1 << 20
 
@@ -46,7 +50,7 @@ def capture(
         )
     where = Where(docker=url, known_hosts=known_hosts or None)
     host = SshHost.parse(where) if url else None
-    live = _read(host)
+    live = live_topology(host)
     lines = [_summary(host, live), *_limits(live), "", *_replace(path, name, live)]
     return "\n".join([*lines, f"In the stack file, under the host: topology: hosts/{path.name}"])
 
@@ -55,8 +59,7 @@ def render(name: str, host: HostTopology) -> str:
     """
     Write the text of a captured file.
 
-    It says nothing of when, by whom and over which address, so that the same host captured again
-    gives the same text.
+    It says nothing of by whom and over which address: the file is for everyone.
     """
     form = host.to_json()
     nodes = ",\n".join(f"      {json.dumps(node)}" for node in form.pop("nodes"))
@@ -71,9 +74,9 @@ def render(name: str, host: HostTopology) -> str:
 
 def _note(name: str) -> str:
     return (
-        f"Captured by `make capture NAME={name}`: what the kernel of the host shows of its CPUs "
-        "and memory, and what of them its Docker engine may use. Capture it again when the host "
-        "has changed."
+        f"{_CAPTURED}{datetime.now(UTC).date()} by `make capture NAME={name}`: what the kernel of "
+        "the host shows of its CPUs and memory, and what of them its Docker engine may use. "
+        "Capture it again when the host has changed."
     )
 
 
@@ -106,16 +109,6 @@ def _file_name(name: str) -> str:
     return f"{name}.json"
 
 
-def _read(host: SshHost | None) -> HostTopology:
-    if host is None:
-        return topology_of(read_tree(Path("/")))
-    files = read_files(host, PATTERNS)
-    try:
-        return topology_of(files)
-    except TopologyError as error:
-        raise TopologyError(*(f"{host.where.docker}: {fault}" for fault in error.faults)) from None
-
-
 def _summary(host: SshHost | None, live: HostTopology) -> str:
     nodes, threads = len(live.nodes), len(live.online)
     rows = [("NUMA node", "CPUs", "cores", "memory (MiB)")]
@@ -141,6 +134,10 @@ def _limits(live: HostTopology) -> Iterator[str]:
         yield f"Docker may use only the CPUs {live.allowed_cpus or '(none)'}"
     if live.allowed_memory_nodes != live.memory_nodes:
         yield f"Docker may use only the memory nodes {live.allowed_memory_nodes or '(none)'}"
+    if live.isolated:
+        yield f"the kernel keeps the CPUs {live.isolated} isolated"
+    if thrifty := live.cpus_of_kind(EFFICIENCY):
+        yield f"the CPUs {thrifty} are of efficiency cores"
 
 
 def _replace(path: Path, name: str, live: HostTopology) -> Iterator[str]:
@@ -159,12 +156,21 @@ def _replace(path: Path, name: str, live: HostTopology) -> Iterator[str]:
         _write(path, render(name, live))
         yield f"{path} is written anew; what differs:"
         yield from (f"  {phrase}" for phrase in found)
-    elif json.dumps(_note(name)) not in path.read_text():
-        # Memory that differs as it does from boot to boot must not reach a plan.
-        _write(path, render(name, held))
-        yield f"{path}: nothing differs; it now says that it is captured."
-    else:
+        return
+    # Memory that differs as it does from boot to boot must not reach a plan.
+    kept = replace(live, nodes=held.nodes)
+    if _is_captured(path, kept):
         yield f"{path}: nothing differs."
+    else:
+        _write(path, render(name, kept))
+        yield f"{path}: nothing differs; it now says all that a capture says."
+
+
+def _is_captured(path: Path, host: HostTopology) -> bool:
+    """Whether the file says how and when it was captured, and of *host* all that is told today."""
+    document = json.loads(path.read_text())
+    note = str(document.get("note"))
+    return note.startswith(_CAPTURED) and document.get("topology") == host.to_json()
 
 
 def _write(path: Path, text: str) -> None:

@@ -26,6 +26,7 @@ from lifecycle.reach import Link, Where, reach
 from lifecycle.supported import refuse_unsupported
 from planner.claims import Claim
 from planner.labels import ANY, CPUS, INCARNATION, INSTANCE, MEMORY_NODES, ROLE
+from planner.topology import HostTopology
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,7 @@ class Observation:
         published: addresses and ports of the host that the stack's balancer has now.
         listening: addresses and ports of the host that some program has.
         warnings: what an update may fail on, with what to do, as whole sentences.
+        topology: the host as it is; None where that is not asked for.
     """
 
     incarnations: Mapping[str, str] = field(default_factory=dict)
@@ -63,6 +65,7 @@ class Observation:
     published: frozenset[tuple[str, int]] = frozenset()
     listening: frozenset[tuple[str, int]] = frozenset()
     warnings: tuple[str, ...] = ()
+    topology: HostTopology | None = None
 
     def drift(self) -> tuple[str, ...]:
         """Return all that was seen to be otherwise than it was made, a sentence each."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from lifecycle import member
 from lifecycle.errors import LifecycleError, UnreachableError
+from lifecycle.live import topology_at
 from lifecycle.observe import Observation, observe
 from lifecycle.reach import Where
 
@@ -21,11 +22,13 @@ class Expected:
         where: the host.
         containers: their names.
         images: their references.
+        captured: whether its topology is a captured one, and the live one is to be read too.
     """
 
     where: Where
     containers: Sequence[str] = ()
     images: Sequence[str] = ()
+    captured: bool = False
 
 
 def observe_hosts(
@@ -45,12 +48,14 @@ def observe_hosts(
     Raises:
         RefusedError: what answers for a host is not known to be it, or lets this user not in.
         LifecycleError: what stands on a host keeps the stack from being made.
+        TopologyError: a host's live topology is asked for and cannot be read.
     """
 
     def look(host: str) -> Seen:
         its = expected[host]
         try:
-            return observe(host, its.where, labels, its.containers, its.images)
+            seen = observe(host, its.where, labels, its.containers, its.images)
+            return replace(seen, topology=topology_at(its.where)) if its.captured else seen
         except UnreachableError as error:
             return error
 

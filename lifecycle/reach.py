@@ -111,6 +111,14 @@ def reach(where: Where, *, timeout_s: int = 60) -> Link:
     return Link(where=where, client=client, tunnel=tunnel)
 
 
+class _OwnAuthority(TLSConfig):
+    """Trusts one authority, where `requests` would take those of REQUESTS_CA_BUNDLE instead."""
+
+    def configure_client(self, client: docker.APIClient) -> None:
+        super().configure_client(client)
+        client.trust_env = False
+
+
 def _certificates(where: Where) -> TLSConfig | bool:
     """Return what proves engine and client to each other, as Docker's own client has it."""
     if where.tls is None:
@@ -128,7 +136,7 @@ def _certificates(where: Where) -> TLSConfig | bool:
             f"that signed the engine's, into the folder {where.tls} of the project, which git "
             "ignores; then run this again",
         )
-    return TLSConfig(client_cert=(certificate, key), ca_cert=authority, verify=True)
+    return _OwnAuthority(client_cert=(certificate, key), ca_cert=authority, verify=True)
 
 
 class _Tunnels:

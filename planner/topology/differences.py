@@ -100,6 +100,7 @@ def _core_of_cpu(host: HostTopology, cpus: CpuSet) -> dict[int, tuple[CpuSet, in
 
 def _of_limits(captured: HostTopology, live: HostTopology) -> Iterator[str]:
     cpus = captured.online & live.online
+    yield from _lists("isolated CPUs", captured.isolated & cpus, live.isolated & cpus)
     yield from _lists(
         "CPUs that Docker may use", captured.allowed_cpus & cpus, live.allowed_cpus & cpus
     )

@@ -1,7 +1,7 @@
 """A host's topology from the text of its sysfs files."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -122,6 +122,7 @@ class _Reader:
     def __init__(self, files: Mapping[str, str]) -> None:
         # Some tools that capture a host's sysfs end the files with a NUL.
         self._files = {path: text.rstrip("\0") for path, text in files.items()}
+        self._known = _ids(_CPU_PATH, files)
         self.faults: list[str] = []
         self.unsaid: list[str] = []
 
@@ -145,21 +146,19 @@ class _Reader:
         """Read the CPUs that run; without the list, those known whose ``online`` is not 0."""
         if _ONLINE in self._files:
             return self._list(_ONLINE)
-        known = {int(match[1]) for path in self._files if (match := _CPU_PATH.fullmatch(path))}
         offline = {
             cpu
-            for cpu in known
+            for cpu in self._known
             if self._files.get(f"sys/devices/system/cpu/cpu{cpu}/online", "1").strip() == "0"
         }
-        if not known - offline:
+        online = self._known - CpuSet.of(offline)
+        if not online:
             self.faults.append(_missing(_ONLINE, "which CPUs run"))
-        return CpuSet.of(known - offline)
+        return online
 
     def nodes(self, online: CpuSet) -> tuple[NumaNode, ...]:
         """Read every node that is online; without the list, every one that has a directory."""
-        ids = CpuSet.of(
-            int(match[1]) for path in self._files if (match := _NODE_PATH.fullmatch(path))
-        )
+        ids = _ids(_NODE_PATH, self._files)
         if not ids:
             self.faults.append(_missing(f"{_NODES}/node*", "which NUMA nodes there are"))
         listed = self.optional_list(f"{_NODES}/online", ids)
@@ -172,14 +171,10 @@ class _Reader:
 
     def cores(self, online: CpuSet) -> tuple[Core, ...]:
         """Read each core once, through its lowest CPU."""
+        before = len(self.faults)
         siblings = {cpu: self._siblings(cpu) & online for cpu in online}
-        for cpu, core in siblings.items():
-            for other in core:
-                if siblings[other] != core:
-                    self.faults.append(
-                        f"CPU {cpu} has the siblings {core}, but CPU {other} of them has "
-                        f"{siblings[other]}"
-                    )
+        if len(self.faults) == before:
+            self.faults += _one_sided(siblings)
         kinds = kinds_of_cpus(self._files, online, self._list)
         return tuple(
             Core(core, self._package(core), kind_of_core(core, kinds, self.faults.append))
@@ -197,6 +192,9 @@ class _Reader:
     def _node(self, node: int, online: CpuSet) -> NumaNode:
         base = f"{_NODES}/node{node}"
         cpus = self._cpus(f"{base}/cpulist", mask=f"{base}/cpumap", what="which CPUs it has")
+        if _ONLINE not in self._files and not cpus <= self._known:
+            unknown = cpus - self._known
+            self.faults.append(_missing(_ONLINE, f"whether the CPUs {unknown} of {base} run"))
         return NumaNode(
             id=node,
             # Old kernels list offline CPUs here too.
@@ -231,17 +229,17 @@ class _Reader:
             return CpuSet()
 
     def _package(self, core: CpuSet) -> int:
-        said = {cpu: self._package_of_cpu(cpu) for cpu in core}
+        said = {cpu: number for cpu in core for number in self._package_of_cpu(cpu)}
         if len(set(said.values())) > 1:
             self.faults.append(f"CPUs {core} are one core, but in the sockets {said}")
-        return said[core.first]
+        return said.get(core.first, -1)
 
-    def _package_of_cpu(self, cpu: int) -> int:
+    def _package_of_cpu(self, cpu: int) -> tuple[int, ...]:
         path = f"sys/devices/system/cpu/cpu{cpu}/topology/physical_package_id"
         numbers = self._numbers(path, "which socket it is in")
         if len(numbers) > 1:
             self.faults.append(f"{path}: {self._files[path]!r} is not one number")
-        return numbers[0] if numbers else -1
+        return numbers[:1]
 
     def _distances(self, path: str) -> tuple[int, ...]:
         return self._numbers(path, "how far each NUMA node's memory is")
@@ -265,6 +263,20 @@ class _Reader:
             self.faults.append(f"{path}: there is no line 'Node {node} MemTotal: … kB'")
             return 0
         return int(match[2]) * 1024 // _MEMORY_STEP_BYTES * _MEMORY_STEP_BYTES
+
+
+def _one_sided(siblings: Mapping[int, CpuSet]) -> Iterator[str]:
+    for cpu, core in siblings.items():
+        for other in core:
+            if siblings[other] != core:
+                yield (
+                    f"CPU {cpu} has the siblings {core}, but CPU {other} of them has "
+                    f"{siblings[other]}"
+                )
+
+
+def _ids(pattern: re.Pattern[str], files: Mapping[str, str]) -> CpuSet:
+    return CpuSet.of(int(match[1]) for path in files if (match := pattern.fullmatch(path)))
 
 
 def _missing(path: str, what: str) -> str:

@@ -1,10 +1,7 @@
 """One stack for all tests of this folder, brought up once and removed at the end."""
 
-import fcntl
 import signal
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -28,17 +25,6 @@ SETTINGS = {
     "balancer": {"port": 18080, "keepalive-min-timeout-s": 1},
     "rollout": {"start-timeout-s": 120, "drain-timeout-s": 120, "stop-timeout-s": 5},
 }
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _alone() -> Iterator[None]:
-    """Names and ports are the same in every run, and what a killed one left is removed."""
-    with (Path(tempfile.gettempdir()) / "ovms-numa-engine-tests.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pytest.exit("another run of these tests is on this machine: wait for its end", 1)
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,15 @@
 """A stack on the real Pulumi engine and the real Docker, driven by the command line."""
 
+import fcntl
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import docker
 import yaml
@@ -22,6 +24,19 @@ def engine_environment() -> Mapping[str, str]:
     shell = 'eval "$(python3 -m engine env)" && env -0'
     output = subprocess.run(["bash", "-c", shell], cwd=ROOT, check=True, capture_output=True).stdout
     return dict(item.split("=", 1) for item in output.decode().split("\0") if item)
+
+
+@cache
+def _alone() -> IO[str]:
+    """
+    Keep other runs of these tests away until this one ends: names and ports are always the same.
+
+    Raises:
+        BlockingIOError: one is on.
+    """
+    lock = (Path(tempfile.gettempdir()) / "ovms-numa-engine-tests.lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +146,7 @@ class Stack:
 
     def clear(self) -> None:
         """Remove what `remains`: a killed run left it, and its state went with that run."""
+        _alone()
         label: dict[str, str | list[str] | bool] = {"label": f"ovms-numa.stack={self.name}"}
         for container in self.client.containers.list(all=True, filters=label):
             container.remove(force=True)

@@ -1,4 +1,5 @@
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -65,16 +66,18 @@ def test_the_file_is_what_a_host_s_setting_takes(far: Far) -> None:
     assert HostSettings(topology=f"hosts/{far.file.name}").topology == "hosts/far.json"
 
 
-def test_the_file_says_nothing_of_when_by_whom_and_over_which_address(far: Far) -> None:
+def test_the_file_says_how_and_when_it_was_captured_but_not_by_whom_and_over_which_address(
+    far: Far,
+) -> None:
     far.captured()
     text = far.file.read_text()
     note = json.loads(text)["note"]
 
     assert FAR not in text
     assert note == (
-        "Captured by `make capture NAME=far`: what the kernel of the host shows of its CPUs and "
-        "memory, and what of them its Docker engine may use. Capture it again when the host has "
-        "changed."
+        f"Captured on {datetime.now(UTC).date()} by `make capture NAME=far`: what the kernel of "
+        "the host shows of its CPUs and memory, and what of them its Docker engine may use. "
+        "Capture it again when the host has changed."
     )
 
 
@@ -129,7 +132,9 @@ def test_a_file_that_was_made_up_and_is_right_is_called_captured_and_changes_no_
     less = (GIB - 100 * MIB) // 1024
     far.shows({"sys/devices/system/node/node1/meminfo": f"Node 1 MemTotal: {less} kB\n"})
 
-    assert far.captured()[-2] == f"{far.file}: nothing differs; it now says that it is captured."
+    assert (
+        far.captured()[-2] == f"{far.file}: nothing differs; it now says all that a capture says."
+    )
     assert "invented" not in far.file.read_text()
     assert read_topology(str(far.file)) == made_up
 
@@ -157,6 +162,36 @@ def test_what_docker_may_not_use_is_said(far: Far) -> None:
         "Docker may use only the CPUs 0-3",
         "Docker may use only the memory nodes 0",
     ]
+
+
+def test_isolated_cpus_and_thrifty_cores_are_said_and_captured(far: Far) -> None:
+    far.shows(
+        {
+            "sys/devices/system/cpu/isolated": "7\n",
+            "sys/devices/cpu_core/cpus": "0-3\n",
+            "sys/devices/cpu_atom/cpus": "4-7\n",
+        }
+    )
+
+    assert far.captured()[4:6] == [
+        "the kernel keeps the CPUs 7 isolated",
+        "the CPUs 4-7 are of efficiency cores",
+    ]
+    captured = read_topology(str(far.file))
+    assert (str(captured.isolated), str(captured.cpus_of_kind("efficiency"))) == ("7", "4-7")
+
+
+def test_a_file_of_before_isolated_cpus_and_versions_gains_them(far: Far) -> None:
+    far.shows({"sys/fs/cgroup/cgroup.controllers": "cpuset cpu\n"})
+    far.captured()
+    document = json.loads(far.file.read_text())
+    for key in ("isolated", "kinds", "cgroup_version"):
+        del document["topology"][key]
+    far.file.write_text(json.dumps(document))
+
+    far.captured()
+
+    assert read_topology(str(far.file)).cgroup_version == 2
 
 
 def test_nodes_without_cpus_and_without_memory_are_shown(far: Far) -> None:

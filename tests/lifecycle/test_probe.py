@@ -69,19 +69,6 @@ def test_what_docker_may_use_is_what_its_control_group_has(
     assert (str(host.allowed_cpus), str(host.allowed_memory_nodes)) == ("2-5", "1")
 
 
-def test_the_control_group_nearest_to_the_containers_counts(root: Path) -> None:
-    write(
-        root / GROUPS,
-        {
-            "cpuset.cpus.effective": "0-7\n",
-            "system.slice/cpuset.cpus.effective": "0-5\n",
-            "docker/cpuset.cpus.effective": "2-3\n",
-        },
-    )
-
-    assert str(probe_topology(root).allowed_cpus) == "2-3"
-
-
 @pytest.mark.parametrize(
     ("mount", "files"),
     [
@@ -113,6 +100,31 @@ def test_a_tree_that_shows_only_the_group_of_its_capturer_is_limited_by_that(
     host = probe_topology(root)
 
     assert (str(host.allowed_cpus), str(host.allowed_memory_nodes)) == ("2-5", "1")
+    assert host.cgroup_version == (2 if mount.startswith("cgroup2") else 1)
+
+
+@pytest.mark.parametrize(
+    ("mounts", "version"),
+    [
+        ("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n", 2),
+        (
+            "cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n"
+            "cgroup /sys/fs/cgroup/cpuset cgroup rw,cpuset 0 0\n",
+            1,
+        ),
+        ("proc /proc proc rw 0 0\n", None),
+    ],
+    ids=["2", "both", "neither"],
+)
+def test_the_table_of_mounts_says_the_version_where_no_group_is_shown(
+    root: Path, mounts: str, version: int | None
+) -> None:
+    write(root, {"proc/mounts": mounts})
+
+    host = probe_topology(root)
+
+    assert host.cgroup_version == version
+    assert host.allowed_cpus == host.online
 
 
 def test_the_group_of_the_capturer_does_not_count_where_one_of_docker_s_is_shown(

@@ -138,6 +138,19 @@ def test_what_docker_may_use_is_compared() -> None:
     )
 
 
+def test_isolated_cpus_are_compared() -> None:
+    live = replace(HOST, isolated=CpuSet.of([2, 3]))
+
+    assert differences(HOST, live) == ("isolated CPUs: captured none, now 2-3",)
+
+
+def test_what_no_plan_follows_is_not_compared() -> None:
+    """The version of the control groups changes with the distribution, not with the host."""
+    live = replace(HOST, cgroup_version=2)
+
+    assert differences(replace(HOST, cgroup_version=1), live) == ()
+
+
 def test_differences_survive_the_file_that_keeps_the_capture() -> None:
     kept = HostTopology.from_json(json.loads(json.dumps(SMT.to_json())))
 

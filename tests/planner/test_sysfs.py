@@ -1,8 +1,10 @@
 import re
 from pathlib import PurePosixPath
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from planner.errors import TopologyError
 from planner.topology import SYSFS_PATTERNS, describe_sysfs, parse_sysfs
@@ -10,6 +12,8 @@ from tests.planner.worlds import TWO_NODES, TWO_NODES_SMT, make_host, node_maps,
 
 NODE = "sys/devices/system/node"
 CPU = "sys/devices/system/cpu"
+REPEATED = {f"{NODE}/online", f"{CPU}/online"}
+"""What these lists say, the directories repeat."""
 
 
 def faults_of(files: dict[str, str]) -> tuple[str, ...]:
@@ -83,6 +87,74 @@ def test_the_newer_name_of_the_siblings_is_preferred() -> None:
     assert [str(core.cpus) for core in parse_sysfs(files).cores] == ["0-1"]
 
 
+def test_the_newer_name_of_the_siblings_may_be_a_mask_alone() -> None:
+    files = sysfs_of({0: ["0", "1"]})
+    for cpu in (0, 1):
+        files[f"{CPU}/cpu{cpu}/topology/core_cpus"] = "00000003\n"
+
+    assert [str(core.cpus) for core in parse_sysfs(files).cores] == ["0-1"]
+
+
+def test_a_node_that_is_not_online_is_no_node() -> None:
+    """Its memory was taken away; what has a CPU that runs is in the list."""
+    files = sysfs_of({0: ["0"], 1: [], 2: ["1"]}) | {f"{NODE}/online": "0,2\n"}
+    for node in (0, 2):
+        files[f"{NODE}/node{node}/distance"] = "10 21\n" if node == 0 else "21 10\n"
+
+    host = parse_sysfs(files)
+
+    assert [node.id for node in host.nodes] == [0, 2]
+
+
+def test_siblings_in_two_sockets_contradict_each_other() -> None:
+    files = sysfs_of({0: ["0-1"]}) | {f"{CPU}/cpu1/topology/physical_package_id": "1\n"}
+
+    assert faults_of(files) == ("CPUs 0-1 are one core, but in the sockets {0: 0, 1: 1}",)
+
+
+def test_a_cpu_that_runs_without_a_topology_is_named() -> None:
+    files = {path: text for path, text in sysfs_of(TWO_NODES).items() if "/cpu7/" not in path}
+    del files[f"{CPU}/online"]
+
+    assert faults_of(files | {f"{CPU}/cpu7/online": "1\n"})[0] == (
+        f"{CPU}/cpu7/topology/thread_siblings_list is missing: "
+        "the kernel does not say which CPUs share its core"
+    )
+    assert faults_of(files) == (
+        f"{CPU}/online is missing: the kernel does not say whether the CPUs 7 of {NODE}/node1 run",
+    )
+
+
+@given(node_maps(), st.data())
+def test_with_files_missing_a_host_is_read_as_it_is_or_refused(
+    nodes: dict[int, list[str]], data: st.DataObject
+) -> None:
+    whole = sysfs_of(nodes)
+    lost = data.draw(st.sets(st.sampled_from(sorted(whole)), min_size=1, max_size=6))
+    rest = {path: text for path, text in whole.items() if path not in lost}
+    # A node of which nothing at all is left cannot be missed.
+    assume(all(any(f"/node{node}/" in path for path in rest) for node in nodes))
+
+    try:
+        form, unsaid = describe_sysfs(rest)
+    except TopologyError as error:
+        refused = str(error)
+    else:
+        refused = ""
+        _check_as_far_as_it_goes(form, make_host(nodes).to_json())
+        assert all(any(line.startswith(path) for line in unsaid) for path in lost - REPEATED)
+
+    assert not refused or any(f"{path} is missing" in refused for path in lost)
+
+
+def _check_as_far_as_it_goes(form: dict[str, Any], true: dict[str, Any]) -> None:
+    assert (form["cores"], form["online"]) == (true["cores"], true["online"])
+    assert [node["cpus"] for node in form["nodes"]] == [node["cpus"] for node in true["nodes"]]
+    for node, its in zip(form["nodes"], true["nodes"], strict=True):
+        assert node["memory_bytes"] in (its["memory_bytes"], None)
+        assert node["distances"] in (its["distances"], None)
+
+
 def test_masks_serve_where_an_old_kernel_has_no_lists() -> None:
     files = sysfs_of({0: ["0", "1"]})
     del files[f"{NODE}/online"], files[f"{NODE}/node0/cpulist"], files[f"{CPU}/online"]
@@ -144,7 +216,12 @@ def test_no_file_is_replaced_by_a_guess(missing: str) -> None:
         (f"{NODE}/online", "x\n", f"{NODE}/online: CPU list 'x'"),
         (f"{NODE}/node0/cpulist", "0-4\n", "CPUs 4 are in NUMA node 1 and in one before it"),
         (f"{NODE}/node0/cpulist", "0-2\n", "CPUs 3 are online but in no NUMA node"),
-        (f"{NODE}/node0/meminfo", "\n", f"{NODE}/node0/meminfo: there is no line 'Node N MemTotal"),
+        (f"{NODE}/node0/meminfo", "\n", f"{NODE}/node0/meminfo: there is no line 'Node 0 MemTotal"),
+        (
+            f"{NODE}/node0/meminfo",
+            "Node 1 MemTotal: 1 kB\n",
+            f"{NODE}/node0/meminfo: there is no line 'Node 0 MemTotal",
+        ),
         (f"{NODE}/node0/distance", "10\n", "NUMA node 0 has 1 distances, but the host has 2"),
         (f"{NODE}/node0/distance", "near\n", f"{NODE}/node0/distance: 'near\\n' is not a row of"),
         (f"{NODE}/node0/distance", "\n", f"{NODE}/node0/distance: '\\n' is not a row of numbers"),

@@ -14,7 +14,7 @@ CAPTURED = $(if $(filter command,$(origin NAME)),$(NAME))
 CAPTURED_HOST = $(if $(filter command,$(origin HOST)),$(HOST))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down preview forget status logs cordon uncordon capture plan pin schema changes bench-preview bench-hosts recover env check test go-test fmt named setup setup-dev engine docker
+.PHONY: help rig rig-down rig-capture rig-test rig-report up down preview forget status logs cordon uncordon capture plan pin schema changes bench-preview bench-hosts recover env check test go-test fmt named setup setup-dev engine docker
 
 help: ## Print the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/; s/\$$\$$/$$/' | \
@@ -87,8 +87,23 @@ check: setup-dev ## Format, lint, types, import rules and the fast tests.
 	@$(VENV)/lint-imports --no-logo 2>/dev/null || $(VENV)/lint-imports
 	@$(VENV)/python -m pytest -n auto --maxprocesses 8 --cov --cov-report=term:skip-covered --cov-fail-under=100
 
-test: ## All tests: `make check`, the engine's, and the real engine on the real Docker.
-	@took=; for part in check setup go-test engine-test; do \
+rig: setup ## Start an emulated host with two sockets for STACK=rig; TOPOLOGY=NAME picks its shape.
+	@$(VENV)/python -m tests.rig up $(if $(TOPOLOGY),--topology '$(TOPOLOGY)')
+
+rig-down: venv/.runtime ## End the emulated host, and forget what it wrote.
+	@$(VENV)/python -m tests.rig down
+
+rig-capture: venv/.runtime ## Start it in every topology, and write what each shows; 6 minutes.
+	@$(VENV)/python -m tests.rig capture
+
+rig-test: setup-dev setup ## Test on the emulated host; 15 minutes.
+	@$(VENV)/python -m pytest -m rig --durations=15
+
+rig-report: setup-dev setup ## Measure restarts on the emulated host; writes docs/measurements/rig.md.
+	@OVMS_NUMA_WRITE_RIG=1 $(VENV)/python -m pytest -m rig tests/rig/test_persistence.py
+
+test: ## All tests: `make check`, the engine's, the real engine on the real Docker, and the rig's.
+	@took=; for part in check setup go-test engine-test rig-test; do \
 	  SECONDS=0; $(MAKE) $$part || exit; took+="make $$part: $$SECONDS s"$$'\n'; done; echo -n "$$took"
 
 .PHONY: engine-test

@@ -17,10 +17,11 @@ from images.recipes import recipe_hash
 from lifecycle.changed_hosts import refuse_changed_hosts
 from lifecycle.conflicts import refuse_conflicts
 from lifecycle.errors import LifecycleError
+from lifecycle.model_files import read_model_files
 from lifecycle.observe import Observation
 from lifecycle.observe_hosts import Expected, observe_hosts, refuse_without_balancer
 from lifecycle.probe import read_topology
-from planner.document import plan_document
+from planner.document import plan_document, unplaced_document
 from planner.errors import PlanError
 from planner.labels import stack_labels
 from planner.placement import Plan
@@ -53,7 +54,7 @@ async def main() -> dict[str, object]:
         data = pulumi.Config().require_object("settings")
         settings = parse_settings(data, f"Pulumi.{stack}.yaml")
         topologies = {name: read_topology(host.topology) for name, host in settings.hosts.items()}
-        plan = plan_placements(settings, topologies)
+        plan = plan_placements(settings, topologies, read_model_files(settings))
         hosts = {
             name: Arguments(
                 settings=settings,
@@ -78,6 +79,7 @@ async def main() -> dict[str, object]:
     return {
         "endpoint": f"{balancer.url}/v3",
         "plan": plan_document(plan),
+        "unplaced": unplaced_document(plan),
         "placements": {
             name: server.placement.apply(json.loads) for name, server in fleet.servers.items()
         },

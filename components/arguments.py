@@ -134,7 +134,7 @@ class Arguments:
             "labels": labelled(self.owned(), role, self.seen, incarnation),
         }
 
-    def balancer(self, image: str) -> BalancerArgs:
+    def balancer(self, image: str, plan: Plan) -> BalancerArgs:
         """Tell how the balancer is reached, and what it is configured with."""
         balancer = self.settings.balancer
         subnet = ipaddress.ip_network(self.host.subnet)
@@ -144,7 +144,7 @@ class Arguments:
             "prefix": self.prefix,
             "image": image,
             "user": NGINX_USER,
-            "cpus": str(balancer.cpus),
+            "cpus": str(plan.balancer_cpus),
             "subnet": str(subnet),
             "address": str(subnet[_BALANCER_HOST_NUMBER]),
             "publish_address": str(balancer.address),
@@ -183,6 +183,7 @@ class Arguments:
             "weight": placement.weight,
             "cpus": None if placement.cpus is None else str(placement.cpus),
             "memory_nodes": None if placement.memory_nodes is None else str(placement.memory_nodes),
+            "memory_mib": placement.memory_mib,
             "drain": rollout.drain,
             "balancer": balancer.reference if self.has_balancer else balancer.reference_elsewhere,
             "timeouts": {

@@ -19,7 +19,9 @@ SPEC_VERSION = 1
 # Inputs that the provider would change in place although the process in the container reads
 # them only when it starts, or that it does not change at all. `#initerror` retries a container
 # that was made but could not be set up.
-REPLACE_ON_CHANGES = ["cpuSet", "init", "tmpfs", "healthcheck", "#initerror"]
+REPLACE_ON_CHANGES = [
+    "cpuSet", "memory", "memorySwap", "init", "tmpfs", "healthcheck", "#initerror",
+]  # fmt: skip
 
 
 def hardened(*, open_files: int) -> dict[str, Any]:

@@ -43,6 +43,8 @@ class InstanceArgs(TypedDict):
     open_files: int
     cpus: str | None
     memory_nodes: str | None
+    memory_mib: int | None
+    """The most that the container may take; none: any."""
     drain: bool
     balancer: dict[str, pulumi.Input[object]]
     timeouts: dict[str, int]
@@ -122,6 +124,10 @@ class ModelServer(pulumi.ComponentResource):
             command=args["command"],
             envs=args["envs"],
             cpu_set=args["cpus"],
+            memory=args["memory_mib"],
+            # As much: else Docker would let it swap the same again, and the provider would see that
+            # as a difference.
+            memory_swap=args["memory_mib"],
             volumes=[
                 docker.ContainerVolumeArgs(
                     container_path="/workspace", read_only=True, **args["models_source"]

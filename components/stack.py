@@ -76,7 +76,7 @@ def declare_stack(
     front = next(host for host in declared.values() if host.told.has_balancer)
     balancer = Balancer(
         "balancer",
-        front.told.balancer(front.images["nginx"].reference),
+        front.told.balancer(front.images["nginx"].reference, plan),
         pulumi.ResourceOptions(provider=front.provider, depends_on=[front.images["nginx"]]),
     )
     fleet = _declare_fleet(declared, plan, rollout, balancer)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from lifecycle.observe import Observation
 from lifecycle.ports import refuse_taken_port
 from planner.claims import check_addresses, check_claims
+from planner.free_memory import check_free_memory
 from planner.plan import Plan
 from planner.settings import Settings
 
@@ -19,7 +20,8 @@ def refuse_conflicts(plan: Plan, settings: Settings, seen: Mapping[str, Observat
         seen: what was seen of each host that was looked at, by its name.
 
     Raises:
-        PlacementError: names every CPU, port, network and address that is taken, and by whom.
+        PlacementError: names every CPU, port, network and address that is taken, and by whom; or
+            the NUMA nodes that have too little memory left.
         LifecycleError: another program has the balancer's port.
     """
     check_claims(plan, settings, [claim for one in seen.values() for claim in one.claims])
@@ -34,3 +36,4 @@ def refuse_conflicts(plan: Plan, settings: Settings, seen: Mapping[str, Observat
         )
     for name, observation in seen.items():
         check_addresses(plan, name, observation.addresses)
+        check_free_memory(plan, name, observation.memory)

@@ -34,17 +34,13 @@ def last_logs(stack: StackFile, name: str, lines: int) -> str:
         )
     chosen = {name: containers[name]} if name else containers
     width = max(map(len, chosen), default=0)
-    unread = () if name else (f"not looked at: {host}" for host in sorted(found.unreached))
-    return "\n".join(
-        [
-            *(
-                f"{name:<{width}} | {line}"
-                for name, container in chosen.items()
-                for line in _tail(container, lines)
-            ),
-            *unread,
-        ]
-    )
+    told = [
+        f"{name:<{width}} | {line}"
+        for name, container in chosen.items()
+        for line in _tail(container, lines)
+    ]
+    unread = {} if name else found.unreached
+    return "\n".join([*told, *(f"not looked at: {host}: {its}" for host, its in unread.items())])
 
 
 def _tail(container: Container, lines: int) -> list[str]:

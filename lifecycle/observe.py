@@ -20,11 +20,13 @@ from lifecycle.claims import read_claims
 from lifecycle.disk import shortage
 from lifecycle.docker_failure import speaking_with
 from lifecycle.errors import LifecycleError
+from lifecycle.memory_room import LINES, memory_in, memory_patterns
 from lifecycle.ports import LISTENING, SOCKETS, listening_in, published_by
 from lifecycle.proof import FIELD, Proof, parse_statuses
 from lifecycle.reach import Link, Where, reach
 from lifecycle.supported import refuse_unsupported
 from planner.claims import Claim
+from planner.free_memory import HostMemory
 from planner.labels import ANY, CPUS, INCARNATION, INSTANCE, MEMORY_NODES, ROLE
 from planner.topology import HostTopology
 
@@ -48,6 +50,7 @@ class Observation:
         addresses: what the instances are called that have an address, by that address.
         published: addresses and ports of the host that the stack's balancer has now.
         listening: addresses and ports of the host that some program has.
+        memory: what is left of each NUMA node's, and what the instances have of it.
         warnings: what an update may fail on, with what to do, as whole sentences.
         topology: the host as it is; None where that is not asked for.
     """
@@ -64,6 +67,7 @@ class Observation:
     addresses: Mapping[str, str] = field(default_factory=dict)
     published: frozenset[tuple[str, int]] = frozenset()
     listening: frozenset[tuple[str, int]] = frozenset()
+    memory: HostMemory = field(default_factory=HostMemory)
     warnings: tuple[str, ...] = ()
     topology: HostTopology | None = None
 
@@ -130,7 +134,9 @@ def _observe(
     }
     tasks = [f"proc/{pid}/task/*/status" for pids in processes.values() for pid in pids]
     # All in one reading, since each is a round trip to the host.
-    proc = link.read_files([*SOCKETS, *tasks], containing=(FIELD, LISTENING))
+    proc = link.read_files(
+        [*SOCKETS, *tasks, *memory_patterns(instances)], containing=(FIELD, LISTENING, *LINES)
+    )
     found = {name: _placement(proc, pids) for name, pids in processes.items()}
     if link.where.is_engine_only:
         found = {name: _placement_inside(instances[name]) for name in processes}
@@ -155,6 +161,7 @@ def _observe(
         addresses={address: name for name, one in instances.items() for address in addresses(one)},
         published=published_by(balancer) if balancer else frozenset(),
         listening=listening_in(proc),
+        memory=memory_in(proc, instances),
     )
 
 

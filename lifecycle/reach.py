@@ -22,7 +22,7 @@ from lifecycle.docker_failure import reason, unanswered
 from lifecycle.errors import LifecycleError, RefusedError, UnreachableError
 from lifecycle.inside import InsideConnection
 from lifecycle.ssh import SshHost, run_program
-from lifecycle.tunnel import REMOTE_SOCKET, Tunnel
+from lifecycle.tunnel import Tunnel
 from planner.where import Where
 
 __all__ = ["Link", "Where", "reach"]
@@ -182,40 +182,35 @@ def _open(where: Where) -> Tunnel:
 
 
 # What `connect` of the socket would answer on the host, which SSH does not pass on.
-_LOOK_AT_SOCKET = f"""\
-if [ ! -S {REMOTE_SOCKET} ]; then echo absent
-elif [ ! -w {REMOTE_SOCKET} ]; then echo forbidden
+_LOOK_AT_SOCKET = """\
+if [ ! -S {0} ]; then echo absent
+elif [ ! -w {0} ]; then echo forbidden
 else echo there
 fi
 """
 
 
 def _no_engine(tunnel: Tunnel, error: Exception) -> LifecycleError:
-    host = tunnel.host
-    socket = run_program(host, _LOOK_AT_SOCKET, step="looking at its Docker socket").split()[-1:]
-    if socket == ["absent"]:
+    host, path = tunnel.host, tunnel.engine_socket
+    program = _LOOK_AT_SOCKET.format(path)
+    found = run_program(host, program, step="looking at its Docker socket").split()[-1:]
+    if found == ["absent"]:
         return tunnel.fault(
             UnreachableError,
-            f"it has no Docker socket {REMOTE_SOCKET}",
+            f"it has no Docker socket {path}",
             "start Docker there (`systemctl start docker`), or install it, then run this again",
         )
-    if socket == ["forbidden"]:
+    if found == ["forbidden"]:
         return tunnel.fault(
             RefusedError,
-            f"the user {host.user!r} may not use its Docker engine ({REMOTE_SOCKET})",
+            f"the user {host.user!r} may not use its Docker engine ({path})",
             f"add the user to the group that may (`usermod -aG docker {host.user}` there, as "
             "root), or name another one in the URL, then run this again",
         )
-    if "administratively prohibited" in tunnel.said():
-        return tunnel.fault(
-            RefusedError,
-            f"its sshd does not let the Docker socket {REMOTE_SOCKET} through",
-            "let it forward (`AllowStreamLocalForwarding yes` in its sshd_config, and no "
-            "`restrict` or `no-port-forwarding` before the key in authorized_keys), then run "
-            "this again",
-        )
     return tunnel.fault(
         UnreachableError,
-        f"no engine answers behind its Docker socket {REMOTE_SOCKET} ({reason(error)})",
-        "start Docker there (`systemctl start docker`), then run this again",
+        f"no engine answers behind its Docker socket {path} ({reason(error)})",
+        "start Docker there (`systemctl start docker`); where it runs, let its sshd forward the "
+        "socket (`AllowStreamLocalForwarding yes` in its sshd_config, and no `restrict` or "
+        "`no-port-forwarding` before the key in authorized_keys); then run this again",
     )

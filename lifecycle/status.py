@@ -197,8 +197,11 @@ def _state(name: str, status: str, *, is_open: bool, is_cordoned: bool) -> str:
 
 
 def _node_of(name: str) -> str:
-    """Return the NUMA node in an instance's name, HOST-nodeN-ORDINAL."""
-    return _NONE if name == BALANCER else name.rsplit("-", 2)[1].removeprefix("node")
+    """Return the NUMA node in an instance's name, HOST-nodeN-ORDINAL; or its socket, in words."""
+    if name == BALANCER:
+        return _NONE
+    unit = name.rsplit("-", 2)[1]
+    return unit.removeprefix("node").replace("socket", "socket ")
 
 
 def _planned(container: Container, label: str, setting: str) -> str:

@@ -31,7 +31,14 @@ _END_TIMEOUT_S = 5
 
 
 class Tunnel:
-    """An open SSH connection to a host; `close` ends it and removes its folder."""
+    """
+    An open SSH connection to a host; `close` ends it and removes its folder.
+
+    Attributes:
+        host: the host, for programs that share this connection.
+        docker_socket: where its Docker engine is reached on this machine.
+        engine_socket: where that engine listens over there.
+    """
 
     def __init__(self, host: SshHost) -> None:
         """
@@ -46,8 +53,8 @@ class Tunnel:
         self._errors = self._folder / "errors"
         self._clients: list[subprocess.Popen[bytes]] = []
         self.docker_socket = self._folder / "docker"
+        self.engine_socket = REMOTE_SOCKET
         self.host = replace(host, control=self._folder / "control")
-        """The host, for programs that share this connection."""
         try:
             self._master = self._start_master()
             self._wait()
@@ -95,8 +102,12 @@ class Tunnel:
     def _start_master(self) -> subprocess.Popen[bytes]:
         argv = self.host.argv(
             "-L",
-            f"{self.docker_socket}:{REMOTE_SOCKET}",
-            first=("-o", "ControlMaster=yes", "-o", "ExitOnForwardFailure=yes"),
+            f"{self.docker_socket}:{self.engine_socket}",
+            # At this level it says why a connection is not forwarded.
+            first=(
+                *("-o", "ControlMaster=yes", "-o", "ExitOnForwardFailure=yes"),
+                *("-o", "LogLevel=INFO"),
+            ),
         )
         try:
             with self._errors.open("wb") as errors:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lifecycle.model_files import read_model_files
 from planner.errors import PlanError, SettingsError, TopologyError
 from planner.placement import plan
 from planner.schema import render_schema
@@ -64,7 +65,7 @@ def plan_text(stack_file: Path, topology_file: Path | None = None) -> str:
         else _host_topology(host, stack_file.parent)
         for name, host in settings.hosts.items()
     }
-    return render_table(plan(settings, topologies), settings)
+    return render_table(plan(settings, topologies, read_model_files(settings)), settings)
 
 
 def _read_stack(path: Path) -> Mapping[str, Any]:

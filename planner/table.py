@@ -5,21 +5,23 @@ from collections.abc import Iterator, Sequence
 from planner.plan import Placement, Plan
 from planner.settings import Settings
 
-_HEADINGS = ("instance", "NUMA node", "CPUs", "memory node", "threads", "address", "weight")
+_HEADINGS = (
+    "instance", "NUMA node", "CPUs", "memory node", "memory limit", "threads", "address", "weight",
+)  # fmt: skip
 
 
 def render_table(plan: Plan, settings: Settings) -> str:
     """
-    Show a plan: its instances, the endpoint, the nodes without instances, the notes.
+    Show a plan: its instances, the endpoint, what gets no instance, the notes.
 
     Returns:
         Lines that end with a line break; the same for equal plans and settings.
     """
     rows = [_HEADINGS, *(_row(placement) for placement in plan.placements)]
-    lines = [*_aligned(rows), "", _endpoint(settings)]
+    lines = [*_aligned(rows), "", _endpoint(plan, settings)]
     if plan.unplaced:
         lines += ["", "not placed:"]
-        lines += [f"  {one.host} NUMA node {one.node}: {one.reason}" for one in plan.unplaced]
+        lines += [f"  {one.host} {one.title}: {one.reason}" for one in plan.unplaced]
     if plan.notes:
         lines += ["", *(f"note: {note}" for note in plan.notes)]
     return "\n".join(lines) + "\n"
@@ -28,9 +30,12 @@ def render_table(plan: Plan, settings: Settings) -> str:
 def _row(placement: Placement) -> tuple[str, ...]:
     return (
         placement.name,
-        str(placement.node),
+        str(placement.nodes)
+        if placement.unit == "node"
+        else f"{placement.nodes} (socket {placement.number})",
         "any" if placement.cpus is None else str(placement.cpus),
         "any" if placement.memory_nodes is None else str(placement.memory_nodes),
+        "none" if placement.memory_mib is None else f"{placement.memory_mib} MiB",
         str(placement.threads),
         f"{placement.member_address}:{placement.port}",
         str(placement.weight),
@@ -44,10 +49,10 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
         yield "  ".join(cells).rstrip()
 
 
-def _endpoint(settings: Settings) -> str:
+def _endpoint(plan: Plan, settings: Settings) -> str:
     balancer = settings.balancer
     return (
         f"endpoint: http://{balancer.address}:{balancer.port} "
-        f"(balancer on CPUs {balancer.cpus or 'any'}), "
+        f"(balancer on CPUs {plan.balancer_cpus or 'any'}), "
         f"models: {', '.join(settings.models.names)}, image: {settings.server.image}"
     )

@@ -27,12 +27,10 @@ def _of(placement: Placement, live: HostTopology) -> Iterator[str]:
         yield f"{placement.name} is planned on the CPUs {cpus}, of which {lost} cannot be had"
     homes = CpuSet.of(node.id for node in live.nodes if node.cpus & cpus)
     # An instance that floats over the host spans its nodes anyway.
-    if homes - CpuSet.of([placement.node]) and placement.memory_nodes == CpuSet.of(
-        [placement.node]
-    ):
+    if homes - placement.nodes and placement.memory_nodes is not None:
         yield (
-            f"{placement.name} is planned on the CPUs and the memory of NUMA node "
-            f"{placement.node}, but its CPUs {cpus} are of {_nodes(homes)}"
+            f"{placement.name} is planned on the CPUs and the memory of "
+            f"{_nodes(placement.nodes)}, but its CPUs {cpus} are of {_nodes(homes)}"
         )
     if lost := (placement.memory_nodes or CpuSet()) - live.allowed_memory_nodes:
         yield f"{placement.name} is planned on the memory of {_nodes(lost)}, which cannot be had"

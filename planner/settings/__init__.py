@@ -13,8 +13,9 @@ from planner.errors import SettingsError
 from planner.settings.base import Section, fault
 from planner.settings.endpoint import BalancerSettings, ImageSettings, RolloutSettings
 from planner.settings.faults import describe
-from planner.settings.host import HostName, HostSettings, PlacementSettings
+from planner.settings.host import HostName, HostSettings
 from planner.settings.models import PREPARED_MODEL, ModelSettings, SingleModelSettings
+from planner.settings.placement import PlacementSettings
 from planner.settings.serving import ServerSettings
 from planner.settings.several_hosts import host_faults
 

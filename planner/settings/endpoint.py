@@ -27,7 +27,9 @@ class BalancerSettings(Section):
     )
     port: int = Field(default=8000, ge=1, le=65535, description="Port of the host to publish on.")
     cpus: LinuxList = Field(
-        default=CpuSet(), description="CPUs of the balancer, as a Linux list; '' lets it float."
+        default=CpuSet(),
+        description="CPUs of the balancer, as a Linux list; '': the reserved ones of its host, "
+        "else it floats.",
     )
     connect_timeout_s: Seconds = Field(
         default=2, description="Seconds to reach an instance before another is tried."

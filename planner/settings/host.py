@@ -1,4 +1,4 @@
-"""The hosts, and how instances lie on their NUMA nodes."""
+"""The hosts: their Docker engines, topologies and networks."""
 
 import base64
 import binascii
@@ -6,12 +6,11 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from ipaddress import IPv4Network
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
-from planner.cpuset import HIGHEST_ID, CpuSet
-from planner.settings.base import FromList, LinuxList, Section, Subnet, fault
+from planner.settings.base import Section, Subnet, fault
 from planner.where import Where
 
 # RFC 1123 label; short, because it begins the name of every container.
@@ -28,7 +27,8 @@ _HIGHEST_PORT = 65535
 # What sshd(8) has host keys of. The text is base64 and begins with the type; RFC 4253, section 6.6.
 _KEY_TYPES = ("ssh-ed25519", "ssh-rsa", *(f"ecdsa-sha2-nistp{bits}" for bits in (256, 384, 521)))
 # Whatever ssh(1) would expand or split is left out.
-_PROJECT_FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
+_FILE_NAME = r"\.?[A-Za-z0-9_-][A-Za-z0-9._-]*"
+_PROJECT_FILE = re.compile(rf"{_FILE_NAME}(?:/{_FILE_NAME})*")
 
 
 def _host_name(value: str) -> str:
@@ -254,49 +254,3 @@ class HostSettings(Section):
                 f"probe reads the machine that plans, and docker is {self.docker!r}; run "
                 f"{capture}, and write the hosts/NAME.json that it makes",
             )
-
-
-def _distinct(ids: tuple[int, ...]) -> tuple[int, ...]:
-    twice = sorted({node for node in ids if ids.count(node) > 1})
-    if twice:
-        raise fault(f"NUMA nodes {twice} are there twice; write each once")
-    return ids
-
-
-class PlacementSettings(Section):
-    """How many instances a NUMA node gets, and which CPUs and memory they get."""
-
-    instances_per_node: int = Field(
-        default=1, ge=1, le=HIGHEST_ID, description="Instances on each NUMA node."
-    )
-    cores_per_instance: int | None = Field(
-        default=None,
-        ge=1,
-        le=HIGHEST_ID,
-        description="Cores of each instance; null: the node's usable cores divided evenly.",
-    )
-    cpu_sharing: Literal["refused", "allowed"] = Field(
-        default="refused",
-        description="May instances share cores with each other and with other stacks: "
-        "refused, or allowed (for development machines).",
-    )
-    exclude_nodes: Annotated[
-        tuple[Annotated[int, Field(ge=0)], ...], FromList, AfterValidator(_distinct)
-    ] = Field(default=(), description="NUMA nodes that get no instance, by id.")
-    reserved_cpus: LinuxList = Field(
-        default=CpuSet(),
-        description="CPUs that no instance gets, as a Linux list such as '0-1,8'; whole cores.",
-    )
-    smt: Literal["one-per-core", "siblings"] = Field(
-        default="one-per-core",
-        description="CPUs an instance gets of its cores: one-per-core, or all siblings.",
-    )
-    cpu_binding: Literal["node", "host", "none"] = Field(
-        default="node",
-        description="CPUs of an instance: its own cores (node); to measure against, "
-        "all usable CPUs of the host (host) or no CPU set (none).",
-    )
-    memory_binding: Literal["bind", "none"] = Field(
-        default="bind",
-        description="Memory of an instance: only its node's (bind), or any (none).",
-    )

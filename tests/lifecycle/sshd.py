@@ -25,12 +25,14 @@ class Sshd:
         user: the only one it lets in.
         host_key: its public key, as known_hosts has it.
         folder: of its files.
+        process: the server itself.
     """
 
     port: int
     user: str
     host_key: str
     folder: Path
+    process: "subprocess.Popen[bytes]"
 
     @property
     def url(self) -> str:
@@ -44,8 +46,15 @@ class Sshd:
 
 
 @contextmanager
-def serve_ssh(folder: Path, path: pytest.MonkeyPatch) -> Iterator[Sshd]:
-    """Start a server in *folder*, and put a client with its user's key first on PATH."""
+def serve_ssh(folder: Path, path: pytest.MonkeyPatch, *, settings: str = "") -> Iterator[Sshd]:
+    """
+    Start a server in *folder*, and put a client with its user's key first on PATH.
+
+    Args:
+        folder: an empty one.
+        path: what changes PATH.
+        settings: more lines of sshd_config(5), which count before the usual ones.
+    """
     if SSHD is None or shutil.which("ssh") is None:
         pytest.skip("no OpenSSH server and client here (Debian: openssh-server)")
     if os.geteuid() == 0:
@@ -54,7 +63,7 @@ def serve_ssh(folder: Path, path: pytest.MonkeyPatch) -> Iterator[Sshd]:
     host_key, user_key = new_key(folder / "host_key"), new_key(folder / "user_key")
     (folder / "authorized_keys").write_text(user_key)
     port = free_port()
-    (folder / "sshd_config").write_text(_CONFIG.format(port=port, folder=folder))
+    (folder / "sshd_config").write_text(settings + _CONFIG.format(port=port, folder=folder))
     write_client(folder / "bin", folder / "user_key")
     path.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
     with (folder / "log").open("w") as log:
@@ -66,7 +75,7 @@ def serve_ssh(folder: Path, path: pytest.MonkeyPatch) -> Iterator[Sshd]:
     try:
         wait_for(port, server, folder / "log")
         user = pwd.getpwuid(os.geteuid()).pw_name
-        yield Sshd(port=port, user=user, host_key=host_key, folder=folder)
+        yield Sshd(port=port, user=user, host_key=host_key, folder=folder, process=server)
     finally:
         server.terminate()
         server.wait(10)
@@ -76,7 +85,7 @@ _CONFIG = """\
 ListenAddress 127.0.0.1
 Port {port}
 HostKey {folder}/host_key
-AuthorizedKeysFile {folder}/authorized_keys
+AuthorizedKeysFile {folder}/authorized_keys .ssh/authorized_keys
 PidFile none
 PermitRootLogin yes
 PasswordAuthentication no

@@ -51,8 +51,8 @@ def test_a_captured_host_is_summed_up_with_the_line_for_its_stack_file(far: Far)
     assert far.captured() == [
         "ssh://me@far: 2 NUMA nodes, 8 cores, 8 CPUs online",
         "NUMA node  CPUs  cores  memory (MiB)",
-        "0          0-3   4      1024",
-        "1          4-7   4      1024",
+        "0          0-3   4      16384",
+        "1          4-7   4      16384",
         "",
         f"{far.file} is new.",
         "In the stack file, under the host: topology: hosts/far.json",
@@ -89,7 +89,7 @@ def test_the_file_reads_well_and_a_change_of_few_cores_is_a_change_of_few_lines(
     assert len(lines) < 30
     assert max(len(line) for line in lines if "note" not in line) <= 100
     assert (
-        '      {"id": 0, "cpus": "0-127", "memory_bytes": 1073741824, "distances": [10]}' in lines
+        '      {"id": 0, "cpus": "0-127", "memory_bytes": 17179869184, "distances": [10]}' in lines
     )
     assert HostTopology.from_json(json.loads("\n".join(lines))["topology"]) == many
 
@@ -116,7 +116,7 @@ def test_what_changed_is_said_and_captured(far: Far) -> None:
 def test_memory_that_another_kernel_takes_changes_no_plan(far: Far) -> None:
     far.captured()
     before = far.file.read_bytes()
-    less = (GIB - 100 * MIB) // 1024
+    less = (16 * GIB - 100 * MIB) // 1024
     far.shows({"sys/devices/system/node/node1/meminfo": f"Node 1 MemTotal: {less} kB\n"})
 
     assert far.captured()[-2] == f"{far.file}: nothing differs."
@@ -129,7 +129,7 @@ def test_a_file_that_was_made_up_and_is_right_is_called_captured_and_changes_no_
     made_up = make_host(TWO_NODES)
     far.folder.mkdir()
     far.file.write_text(json.dumps({"note": "invented", "topology": made_up.to_json()}))
-    less = (GIB - 100 * MIB) // 1024
+    less = (16 * GIB - 100 * MIB) // 1024
     far.shows({"sys/devices/system/node/node1/meminfo": f"Node 1 MemTotal: {less} kB\n"})
 
     assert (
@@ -200,8 +200,8 @@ def test_nodes_without_cpus_and_without_memory_are_shown(far: Far) -> None:
     assert far.captured()[:5] == [
         "ssh://me@far: 3 NUMA nodes, 2 cores, 2 CPUs online",
         "NUMA node  CPUs  cores  memory (MiB)",
-        "0          0     1      1024",
-        "1          none  0      1024",
+        "0          0     1      16384",
+        "1          none  0      16384",
         "2          1     1      0",
     ]
 

@@ -173,7 +173,7 @@ def test_a_captured_tree_is_described_as_far_as_it_goes(root: Path) -> None:
 
     form, unsaid = describe_tree(root)
 
-    assert [node["memory_bytes"] for node in form["nodes"]] == [1 << 30, None]
+    assert [node["memory_bytes"] for node in form["nodes"]] == [16 << 30, None]
     assert unsaid == (
         "sys/devices/system/node/node1/meminfo is missing: "
         "the kernel does not say how much memory it has",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lifecycle import ssh
-from lifecycle.errors import LifecycleError
+from lifecycle.errors import LifecycleError, RefusedError, UnreachableError
 from lifecycle.reach import Where
 from lifecycle.ssh import SshHost, run_program
 from planner.errors import SettingsError
@@ -198,6 +198,47 @@ def test_what_the_client_says_is_told_in_words(
     assert (error.subject, error.step, error.seen) == (FAR, "looking", seen)
     assert remedy in error.remedy
     assert error.remedy.endswith("then run this again")
+
+
+@pytest.mark.parametrize(
+    ("errors", "kind"),
+    [
+        (CHANGED, RefusedError),
+        (UNKNOWN, RefusedError),
+        ("me@far: Permission denied (publickey).", RefusedError),
+        ("ssh: Could not resolve hostname far: Name or service not known", UnreachableError),
+        ("ssh: connect to host far port 2222: Connection refused", UnreachableError),
+        ("ssh: connect to host far port 2222: No route to host", UnreachableError),
+        ("Timeout, server far not responding.", UnreachableError),
+        ("Connection reset by 10.0.0.5 port 2222", UnreachableError),
+        ("/home/me/.ssh/config: line 3: Bad configuration option: hostt", LifecycleError),
+    ],
+)
+def test_a_host_that_refuses_is_told_from_one_that_is_not_there(
+    client: ScriptedSsh, errors: str, kind: type[LifecycleError]
+) -> None:
+    """Beside the one nothing goes on, as somebody else's machine may answer."""
+    client.fails(errors)
+
+    assert type(refusal()) is kind
+
+
+def test_a_client_that_knows_no_key_without_a_file_says_what_to_do(client: ScriptedSsh) -> None:
+    client.fails("command-line: line 0: Bad configuration option: knownhostscommand")
+
+    error = refusal(host_key="ssh-ed25519 AAAA")
+
+    assert "older than 8.5" in error.seen
+    assert "`known-hosts`" in error.remedy
+
+
+def test_a_pinned_key_that_is_another_is_written_anew(client: ScriptedSsh) -> None:
+    client.fails(CHANGED)
+
+    error = refusal(host_key="ssh-ed25519 AAAA")
+
+    assert error.seen.startswith("its host key is not the one that `host-key` has for [far]:2222: ")
+    assert "write it as `host-key`" in error.remedy
 
 
 def test_the_file_that_pins_a_changed_key_is_named(client: ScriptedSsh, tmp_path: Path) -> None:

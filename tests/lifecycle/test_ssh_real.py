@@ -101,7 +101,7 @@ def test_a_port_where_nothing_listens_is_named(sshd: Sshd) -> None:
 
 
 def test_a_host_that_stays_silent_is_given_up(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(where.__dict__["_ALWAYS"], "ConnectTimeout", "1")
+    monkeypatch.setitem(where._ALWAYS, "ConnectTimeout", "1")  # noqa: SLF001
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
 

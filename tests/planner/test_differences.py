@@ -27,7 +27,7 @@ def test_a_host_does_not_differ_from_itself(nodes: dict[int, list[str]]) -> None
     assert differences(make_host(nodes), make_host(nodes)) == ()
 
 
-@given(node_maps(), node_maps(), st.sampled_from([GIB, GIB + 100 * MIB]))
+@given(node_maps(), node_maps(), st.sampled_from([16 * GIB, 16 * GIB + 100 * MIB]))
 def test_hosts_without_a_difference_are_equal_but_for_some_memory(
     one: dict[int, list[str]], other: dict[int, list[str]], size: int
 ) -> None:
@@ -35,7 +35,7 @@ def test_hosts_without_a_difference_are_equal_but_for_some_memory(
     second = with_memory(second, *(size for _ in second.nodes))
 
     if not differences(first, second):
-        assert first == with_memory(second, *(GIB for _ in second.nodes))
+        assert first == with_memory(second, *(16 * GIB for _ in second.nodes))
 
 
 def test_a_cpu_that_went_offline_is_said_once() -> None:
@@ -49,12 +49,12 @@ def test_sub_numa_clusters_that_were_switched_on_are_seen() -> None:
     clusters = make_host({0: ["0", "1"], 1: ["2", "3"], 2: ["4", "5"], 3: ["6", "7"]})
     clusters = replace(clusters, cores=HOST.cores)
 
-    assert differences(with_memory(HOST, 2 * GIB, 2 * GIB), clusters) == (
+    assert differences(with_memory(HOST, 32 * GIB, 32 * GIB), clusters) == (
         "NUMA nodes: captured 0-1, now 0-3",
         "CPUs of NUMA node 0: captured 0-3, now 0-1",
-        "memory of NUMA node 0: captured 2.00 GiB, now 1.00 GiB",
+        "memory of NUMA node 0: captured 32.00 GiB, now 16.00 GiB",
         "CPUs of NUMA node 1: captured 4-7, now 2-3",
-        "memory of NUMA node 1: captured 2.00 GiB, now 1.00 GiB",
+        "memory of NUMA node 1: captured 32.00 GiB, now 16.00 GiB",
     )
 
 
@@ -92,7 +92,7 @@ def test_a_core_in_another_socket_is_seen() -> None:
 
 
 def test_distances_are_compared() -> None:
-    near = NumaNode(id=0, cpus=HOST.nodes[0].cpus, memory_bytes=GIB, distances=(10, 12))
+    near = NumaNode(id=0, cpus=HOST.nodes[0].cpus, memory_bytes=16 * GIB, distances=(10, 12))
     live = replace(HOST, nodes=(near, HOST.nodes[1]))
 
     assert differences(HOST, live) == ("distances from NUMA node 0: captured 10 21, now 10 12",)
@@ -125,7 +125,7 @@ def test_memory_is_compared_as_exactly_as_kernels_repeat_it(
 
 def test_memory_that_is_gone_is_called_none() -> None:
     assert differences(HOST, make_host(TWO_NODES, without_memory=[1])) == (
-        "memory of NUMA node 1: captured 1.00 GiB, now none",
+        "memory of NUMA node 1: captured 16.00 GiB, now none",
     )
 
 

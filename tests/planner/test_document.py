@@ -13,9 +13,11 @@ def test_a_plan_as_data_is_the_plan() -> None:
     assert json.loads(json.dumps(document))[1] == {
         "instance": "box-node1-0",
         "host": "box",
-        "numa_node": 1,
+        "unit": "node",
+        "numa_nodes": "1",
         "cpus": "2-3,6-7",
         "memory_nodes": "1",
+        "memory_limit_mib": 1792,
         "threads": 4,
         "address": "172.30.80.17",
         "port": 8001,

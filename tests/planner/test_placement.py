@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from planner.cpuset import CpuSet
 from planner.errors import PlacementError
 from planner.placement import Placement, Plan, plan
 from planner.topology import HostTopology
@@ -28,10 +29,13 @@ def test_each_numa_node_gets_one_instance_on_all_its_cores() -> None:
 
     assert made.placements[1] == Placement(
         host="box",
-        node=1,
+        unit="node",
+        number=1,
+        nodes=CpuSet.of([1]),
         ordinal=0,
         cpus=made.placements[1].cpus,
         memory_nodes=made.placements[1].memory_nodes,
+        memory_bytes=1792 << 20,
         threads=4,
         port=8001,
         address="172.30.80.17",
@@ -95,22 +99,22 @@ def test_a_node_without_an_instance_says_why() -> None:
     made = plan_of(host, exclude_nodes=[4], reserved_cpus="5")
 
     assert cpus_of(made) == {"box-node0-0": "0"}
-    assert [(one.node, one.reason) for one in made.unplaced] == [
-        (1, "has no memory"),
-        (2, "has no CPUs"),
+    assert [(one.title, one.reason) for one in made.unplaced] == [
+        ("NUMA node 1", "has no memory"),
+        ("NUMA node 2", "has no CPUs"),
         (
-            3,
+            "NUMA node 3",
             "its memory is not allowed to containers (the Docker daemon allows memory nodes "
             "0,2,4-6)",
         ),
-        (4, "left out by placement.exclude-nodes"),
+        ("NUMA node 4", "left out by placement.exclude-nodes"),
         (
-            5,
+            "NUMA node 5",
             "has no usable core: of its CPUs 4 the Docker daemon allows none, and "
             "placement.reserved-cpus takes none",
         ),
         (
-            6,
+            "NUMA node 6",
             "has no usable core: of its CPUs 5 the Docker daemon allows 5, and "
             "placement.reserved-cpus takes 5",
         ),
@@ -211,37 +215,6 @@ def test_ports_end_at_65535() -> None:
         "server.rest-port: from 65535 on, the last instance of NUMA node 1 of host box would get "
         "port 65536, above 65535. Write 65534 or less.",
     )
-
-
-@pytest.mark.parametrize(("needed", "fits"), [(512, True), (513, False)])
-def test_the_instances_of_a_node_find_their_memory_in_it(needed: int, fits: bool) -> None:
-    """Each node of this host has 1 GiB."""
-    sections = {"placement": {"instances-per-node": 2}, "models": {"memory-mib": needed}}
-    if fits:
-        plan(make_settings(**sections), {"box": make_host(TWO_NODES)})
-        return
-
-    faults = faults_of(make_host(TWO_NODES), sections)
-
-    assert len(faults) == 2
-    assert faults[1] == (
-        "NUMA node 1 of host box has 1024 MiB of memory, but models.memory-mib is 513 and "
-        "placement.instances-per-node is 2: 1026 MiB. Serve a smaller model, lower "
-        "placement.instances-per-node to 1 or less, or leave the node out with "
-        "placement.exclude-nodes: [1]."
-    )
-
-
-def test_memory_is_not_checked_against_a_node_that_does_not_bind_it() -> None:
-    sections = {"placement": {"memory-binding": "none"}, "models": {"memory-mib": 4096}}
-
-    assert plan(make_settings(**sections), {"box": make_host(TWO_NODES)}).placements
-
-
-def test_too_little_memory_and_too_few_cores_are_told_together() -> None:
-    sections = {"placement": {"instances-per-node": 3}, "models": {"memory-mib": 4096}}
-
-    assert len(faults_of(make_host(ONE_NODE), sections)) == 2
 
 
 @pytest.mark.parametrize(("instances", "fits"), [(5, True), (6, False)])

@@ -16,15 +16,19 @@ from tests.planner.worlds import make_host, make_settings, node_maps
 
 @st.composite
 def hosts(draw: st.DrawFn) -> HostTopology:
-    """Any host, with some nodes without memory and some CPUs that are not allowed."""
+    """Any host: a node without memory, CPUs not allowed or isolated, one or two sockets."""
     nodes = draw(node_maps())
     online = [cpu for cores in nodes.values() for core in cores for cpu in CpuSet.parse(core)]
-    forbidden = draw(st.sets(st.sampled_from(online), max_size=3)) if online else set()
+    some = st.sets(st.sampled_from(online), max_size=3) if online else st.just(set[int]())
     without = draw(st.sets(st.sampled_from(sorted(nodes)), max_size=1))
+    ids = draw(st.permutations(sorted(nodes)))
+    split = draw(st.integers(1, len(ids)))
     return make_host(
         nodes,
         without_memory=sorted(without),
-        allowed_cpus=str(CpuSet.of(online) - CpuSet.of(forbidden)),
+        allowed_cpus=str(CpuSet.of(online) - CpuSet.of(draw(some))),
+        isolated=str(CpuSet.of(draw(some))),
+        sockets=[ids[:split], ids[split:]],
     )
 
 
@@ -34,8 +38,11 @@ rules = st.fixed_dictionaries(
         "cores-per-instance": st.none() | st.integers(1, 3),
         "smt": st.sampled_from(["one-per-core", "siblings"]),
         "cpu-sharing": st.sampled_from(["refused", "allowed"]),
+        "unit": st.sampled_from(["numa-node", "socket"]),
+        "isolated-cpus": st.sampled_from(["avoid", "use"]),
     }
 )
+reserved = st.integers(0, 4)
 
 
 def plan_or_skip(host: HostTopology, placement: dict[str, Any]) -> Plan:
@@ -59,15 +66,43 @@ def test_instances_share_cpus_only_where_sharing_is_allowed(
     assert sum(len(cpus) for cpus in sets) == len(CpuSet.of(c for cpus in sets for c in cpus))
 
 
-@given(hosts(), rules)
-def test_an_instance_stays_inside_its_node_and_what_is_allowed(
-    host: HostTopology, placement: dict[str, Any]
+@given(hosts(), rules, reserved)
+def test_an_instance_stays_inside_its_unit_and_what_is_allowed(
+    host: HostTopology, placement: dict[str, Any], count: int
 ) -> None:
-    made = plan_or_skip(host, placement)
-    cpus = {node.id: node.cpus & host.allowed_cpus for node in host.nodes}
+    made = plan_or_skip(host, placement | {"reserved-cores": count})
+    nodes = {node.id: node for node in host.nodes}
+    usable = host.allowed_cpus - made.balancer_cpus
+    if placement["isolated-cpus"] == "avoid":
+        usable -= host.isolated
 
-    assert all(one.cpus and one.cpus <= cpus[one.node] for one in made.placements)
-    assert all(one.memory_nodes == CpuSet.of([one.node]) for one in made.placements)
+    for one in made.placements:
+        cpus = CpuSet.of(cpu for node in one.nodes for cpu in nodes[node].cpus)
+        assert one.cpus
+        assert one.cpus <= cpus & usable
+        assert one.memory_nodes
+        assert one.memory_nodes <= one.nodes & host.allowed_memory_nodes
+        assert all(nodes[node].memory_bytes for node in one.memory_nodes)
+
+
+@given(hosts(), rules, reserved)
+def test_reserved_cores_are_as_many_as_asked_and_spread_as_evenly_as_can_be(
+    host: HostTopology, placement: dict[str, Any], count: int
+) -> None:
+    made = plan_or_skip(host, placement | {"reserved-cores": count})
+    cores = [core for core in host.cores if core.cpus & made.balancer_cpus]
+    ordinary = host.allowed_cpus - host.isolated
+    taken, left = {}, {}
+    for node in host.nodes:
+        if node.memory_bytes:
+            taken[node.id] = sum(core.cpus <= node.cpus for core in cores)
+            left[node.id] = sum(
+                core.cpus <= (node.cpus & ordinary) - made.balancer_cpus for core in host.cores
+            )
+
+    assert len(cores) == sum(taken.values()) == count
+    assert all(core.cpus <= made.balancer_cpus & ordinary for core in cores)
+    assert all(taken[one] >= taken[other] - 1 for one in taken for other in taken if left[one])
 
 
 @given(hosts(), rules)
@@ -90,11 +125,16 @@ def test_every_node_is_either_placed_or_explained(
     host: HostTopology, placement: dict[str, Any]
 ) -> None:
     made = plan_or_skip(host, placement)
-    nodes = [one.node for one in made.placements]
+    placed = CpuSet.of(node for one in made.placements for node in one.nodes)
+    units = {(one.unit, one.number) for one in made.placements}
+    told = " ".join(f"{one.title} " for one in made.unplaced)
 
-    assert {*nodes, *(one.node for one in made.unplaced)} == {node.id for node in host.nodes}
-    assert not {*nodes} & {one.node for one in made.unplaced}
-    assert all(nodes.count(node) == placement["instances-per-node"] for node in nodes)
+    for node in host.nodes:
+        package = {core.package for core in host.cores if core.cpus <= node.cpus}
+        alone = f"NUMA node {node.id} " in told
+        shared = any(f"socket {number} " in told for number in package)
+        assert (node.id in placed) + alone + shared == 1
+    assert len(made.placements) == len(units) * placement["instances-per-node"]
 
 
 @given(hosts(), rules)
@@ -141,28 +181,67 @@ def test_one_more_instance_moves_no_other(
         },
     )
 
-    assert set(fewer.placements) <= set(more.placements)
+    # A unit that is too small for one more gets none.
+    still = {one.number for one in more.placements}
+    assert {one for one in fewer.placements if one.number in still} <= set(more.placements)
+
+
+@given(hosts(), rules, st.sampled_from(["restricted", "single-numa-node"]))
+def test_a_strict_policy_refuses_or_changes_nothing(
+    host: HostTopology, placement: dict[str, Any], policy: str
+) -> None:
+    made = plan_or_skip(host, placement)
+    try:
+        strict = plan(make_settings(placement=placement | {"policy": policy}), {"box": host})
+    except PlacementError:
+        spanning = any(len(one.nodes) > 1 for one in made.placements)
+        assert made.unplaced or spanning
+        return
+
+    assert strict == made
+    assert not made.unplaced
 
 
 @given(hosts(), rules)
-def test_leaving_a_node_out_moves_no_instance_of_the_others(
+def test_leaving_a_unit_out_moves_no_instance_of_the_others(
     host: HostTopology, placement: dict[str, Any]
 ) -> None:
     made = plan_or_skip(host, placement)
-    gone = made.placements[0].node
+    gone = made.placements[0]
 
-    fewer = plan_or_skip(host, placement | {"exclude-nodes": [gone]})
+    fewer = plan_or_skip(host, placement | {"exclude-nodes": list(gone.nodes)})
 
-    assert fewer.placements == tuple(one for one in made.placements if one.node != gone)
+    assert fewer.placements == tuple(one for one in made.placements if one.number != gone.number)
 
 
 @given(node_maps(), rules)
 def test_a_new_node_neither_renames_nor_moves_the_instances_of_the_others(
     nodes: dict[int, list[str]], placement: dict[str, Any]
 ) -> None:
+    """Nor does a new socket."""
     before = plan_or_skip(make_host(nodes), placement)
     new_cores = [str(100 + index) for index in range(9)]
 
     after = plan_or_skip(make_host({**nodes, 10: new_cores}), placement)
 
     assert set(before.placements) <= set(after.placements)
+
+
+@given(hosts(), hosts(), rules, reserved)
+def test_a_new_host_neither_renames_nor_moves_the_instances_of_the_others(
+    host: HostTopology, other: HostTopology, placement: dict[str, Any], count: int
+) -> None:
+    placement = placement | {"reserved-cores": count}
+    before = plan_or_skip(host, placement)
+    far = {"docker": "ssh://ops@a", "topology": "hosts/a.json", "address": "10.0.0.2"}
+
+    # Before the first in order of name.
+    both = make_settings(hosts={"a": far, "box": {}}, placement=placement, balancer={"host": "box"})
+    try:
+        after = plan(both, {"box": host, "a": other})
+    except PlacementError:
+        assume(False)
+        raise
+
+    assert tuple(one for one in after.placements if one.host == "box") == before.placements
+    assert after.balancer_cpus == before.balancer_cpus

@@ -80,9 +80,9 @@ def test_every_fault_of_every_section_is_told_at_once() -> None:
         "write it in quotes, such as '0-3,8'",
         "Pulumi.x.yaml: placement.smt: 'both' is none of the values there are; "
         "write 'one-per-core' or 'siblings'",
-        "Pulumi.x.yaml: placement.min-core: unknown key; the keys here are instances-per-node, "
-        "cores-per-instance, cpu-sharing, exclude-nodes, reserved-cpus, smt, cpu-binding, "
-        "memory-binding",
+        "Pulumi.x.yaml: placement.min-core: unknown key; the keys here are policy, unit, "
+        "instances-per-node, cores-per-instance, cpu-sharing, exclude-nodes, reserved-cpus, "
+        "reserved-cores, reserved-memory-mib, isolated-cpus, smt, cpu-binding, memory-binding",
         "Pulumi.x.yaml: server.rest-port: '8000' is text; "
         "it takes a whole number, without quotes; write that",
         "Pulumi.x.yaml: server.flags.rest_port: --rest_port is written by the program itself; "

@@ -51,8 +51,9 @@ def test_the_balancer_reaches_instances_of_other_hosts_at_the_host_s_own_address
 def test_the_plan_says_which_ports_other_machines_reach() -> None:
     settings, made = two_hosts()
 
-    assert "far-node0-0   0          0     0            1        10.0.0.7:8000" in render_table(
-        made, settings
+    assert (
+        "far-node0-0   0          0     0            1792 MiB      1        10.0.0.7:8000"
+        in render_table(made, settings)
     )
     assert made.notes[-1] == (
         "instances of other hosts than near publish their ports, which have neither TLS nor a "

@@ -273,7 +273,7 @@ def test_what_a_captured_tree_does_not_say_is_null_and_named() -> None:
     assert form == {
         **whole,
         "nodes": [
-            {"id": 0, "cpus": "0-3", "memory_bytes": 1 << 30, "distances": None},
+            {"id": 0, "cpus": "0-3", "memory_bytes": 16 << 30, "distances": None},
             {"id": 1, "cpus": "4-7", "memory_bytes": None, "distances": None},
         ],
         "packages": [0, 0, 0, 0, 1, -1, 1, 1],

@@ -12,8 +12,8 @@ from tests.planner.worlds import TWO_NODES_SMT, make_host, node_maps
 
 DOCUMENT: dict[str, Any] = {
     "nodes": [
-        {"id": 0, "cpus": "0-1,4-5", "memory_bytes": 1 << 30, "distances": [10, 21]},
-        {"id": 1, "cpus": "2-3,6-7", "memory_bytes": 1 << 30, "distances": [21, 10]},
+        {"id": 0, "cpus": "0-1,4-5", "memory_bytes": 16 << 30, "distances": [10, 21]},
+        {"id": 1, "cpus": "2-3,6-7", "memory_bytes": 16 << 30, "distances": [21, 10]},
     ],
     "cores": ["0,4", "1,5", "2,6", "3,7"],
     "packages": [0, 0, 1, 1],

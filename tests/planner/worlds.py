@@ -25,7 +25,19 @@ def make_host(
     without_memory: Sequence[int] = (),
     allowed_cpus: str | None = None,
     allowed_memory_nodes: str | None = None,
+    sockets: Sequence[Sequence[int]] = (),
+    isolated: str = "",
+    efficient: str = "",
 ) -> HostTopology:
+    """
+    A host; each node with 16 GiB and a socket of its own, unless *sockets* lists theirs.
+
+    Cores with a CPU of *efficient* are of that kind, and then all others are fast.
+    """
+    packages = {node: number for number, its in enumerate(sockets) for node in its} or {
+        node: number for number, node in enumerate(sorted(nodes))
+    }
+    slow = CpuSet.parse(efficient)
     cpus = {node: CpuSet.parse(",".join(cores)) for node, cores in nodes.items()}
     online = CpuSet.of(cpu for its in cpus.values() for cpu in its)
     with_memory = CpuSet.of(node for node in nodes if node not in without_memory)
@@ -34,14 +46,17 @@ def make_host(
             NumaNode(
                 id=node,
                 cpus=cpus[node],
-                memory_bytes=GIB if node in with_memory else 0,
-                distances=tuple(10 if node == other else 21 for other in sorted(nodes)),
+                memory_bytes=16 * GIB if node in with_memory else 0,
+                distances=tuple(
+                    10 if node == other else 12 if packages[node] == packages[other] else 21
+                    for other in sorted(nodes)
+                ),
             )
             for node in nodes
         ),
         cores=tuple(
-            Core(CpuSet.parse(core), package)
-            for package, node in enumerate(sorted(nodes))
+            Core(CpuSet.parse(core), packages[node], _kind(CpuSet.parse(core), slow))
+            for node in sorted(nodes)
             for core in nodes[node]
         ),
         online=online,
@@ -49,7 +64,14 @@ def make_host(
         allowed_memory_nodes=with_memory
         if allowed_memory_nodes is None
         else CpuSet.parse(allowed_memory_nodes),
+        isolated=CpuSet.parse(isolated),
     )
+
+
+def _kind(core: CpuSet, slow: CpuSet) -> str:
+    if not slow:
+        return ""
+    return "efficiency" if core & slow else "performance"
 
 
 def sysfs_of(nodes: Nodes, *, without_memory: Sequence[int] = ()) -> dict[str, str]:
@@ -60,7 +82,7 @@ def sysfs_of(nodes: Nodes, *, without_memory: Sequence[int] = ()) -> dict[str, s
         f"{cpu_base}/online": f"{CpuSet.parse(','.join(c for n in nodes.values() for c in n))}\n",
     }
     for package, node in enumerate(sorted(nodes)):
-        memory_kib = 0 if node in without_memory else GIB // 1024
+        memory_kib = 0 if node in without_memory else 16 * GIB // 1024
         files[f"{node_base}/node{node}/cpulist"] = f"{CpuSet.parse(','.join(nodes[node]))}\n"
         files[f"{node_base}/node{node}/meminfo"] = (
             f"Node {node} MemTotal:       {memory_kib} kB\nNode {node} MemFree:  1 kB\n"

@@ -3,12 +3,13 @@
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from images.commands import say
 from images.errors import StageError
-from tests.rig import machine
+from lifecycle.errors import LifecycleError
+from tests.rig import disk, machine, made, tree
 from tests.rig.errors import RigError
 from tests.rig.place import Place, Running
 from tests.rig.topologies import TOPOLOGIES
@@ -29,21 +30,49 @@ def main(argv: Sequence[str]) -> int:
     up.add_argument("--ssh-port", type=int, default=machine.SSH_PORT)
     up.add_argument("--port", type=int, action="append", help="forwarded; may be given again")
     actions.add_parser("down", help="end it and forget what it wrote")
+    capture = actions.add_parser("capture", help="start each topology, and write what it shows")
+    capture.add_argument("--topology", choices=TOPOLOGIES, action="append", help="only this one")
     args = parser.parse_args(argv)
     place = Place(args.folder.absolute())
     try:
-        if args.action == "down":
+        if args.action == "up":
+            _up(place, args)
+        elif args.action == "down":
             machine.stop(place)
-            return 0
-        started = time.monotonic()
-        ports = args.port or machine.PORTS
-        running = machine.start(place, args.topology, ssh_port=args.ssh_port, ports=ports)
-        say(f"rig: {running.topology} is ready after {time.monotonic() - started:.1f} s")
-        print(_reached(place, running))
-    except (RigError, StageError) as error:
+        else:
+            _capture(place, args.topology or TOPOLOGIES)
+    except (RigError, StageError, LifecycleError) as error:
         print(f"rig: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _up(place: Place, args: argparse.Namespace) -> None:
+    plan = machine.Plan(
+        topology=args.topology,
+        disk=disk.stocked(),
+        ssh_port=args.ssh_port,
+        ports=tuple(args.port or machine.PORTS),
+    )
+    print(_reached(place, _started(place, plan)))
+
+
+def _capture(place: Place, topologies: Iterable[str]) -> None:
+    for topology in topologies:
+        # A disk without images starts sooner.
+        plan = machine.Plan(topology=topology, disk=made.guest().disk)
+        running = _started(place, plan)
+        try:
+            tree.write(place, running)
+        finally:
+            machine.stop(place)
+
+
+def _started(place: Place, plan: machine.Plan) -> Running:
+    started = time.monotonic()
+    running = machine.start(place, plan)
+    say(f"rig: {running.topology} is ready after {time.monotonic() - started:.1f} s")
+    return running
 
 
 def _reached(place: Place, running: Running) -> str:

@@ -4,8 +4,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -19,17 +19,38 @@ SSH_PORT: Final = 12022
 PORTS: Final = (18120,)
 """Of the balancer that Pulumi.rig.yaml describes."""
 
-# Measured 28-40 s alone on two cores; one boot of twelve hung in the kernel for ever.
-_READY_S: Final = 100
+# Measured 28-45 s alone on two cores and 100 s beside other work; one boot of twelve hung for ever.
+_READY_S: Final = 180
 _ATTEMPTS: Final = 2
-_KERNEL: Final = "root=/dev/vda rw console=ttyS0 mitigations=off apparmor=0 net.ifnames=0 quiet"
+_KERNEL: Final = (
+    "root=/dev/vda rw rootflags=noinit_itable console=ttyS0 net.ifnames=0 mitigations=off "
+    "apparmor=0 quiet"
+)
 
 
-def start(
-    place: Place, topology: str, *, ssh_port: int = SSH_PORT, ports: Sequence[int] = PORTS
-) -> Running:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
     """
-    Start a rig from its kept disk, and wait for its sshd and its Docker engine.
+    What is to be started.
+
+    Attributes:
+        topology: its name.
+        disk: the disk below what the guest writes: raw, or qcow2 with one below it.
+        extra: a third disk, only read.
+        ssh_port: of this machine's loopback, for the guest's sshd.
+        ports: further ports that are forwarded, the same here and there.
+    """
+
+    topology: str
+    disk: Path
+    extra: Path | None = None
+    ssh_port: int = SSH_PORT
+    ports: tuple[int, ...] = PORTS
+
+
+def start(place: Place, plan: Plan) -> Running:
+    """
+    Start a rig, and wait for its sshd and its Docker engine.
 
     Raises:
         RigError: one runs here already, or it was not ready in time, twice.
@@ -40,18 +61,34 @@ def start(
             f"a rig ({running.topology}) runs already, as process {running.pid}. "
             "End it with `make rig-down`"
         )
-    place.make_keys(ssh_port)
+    place.make_keys(plan.ssh_port)
     for attempt in range(1, _ATTEMPTS + 1):
-        running = _launch(place, topology, ssh_port, ports)
-        if _is_ready(place, running):
+        running = _launch(place, plan)
+        if wait_until_ready(place, running):
             _take_offline(place, running)
             return running
         say(f"rig: not ready within {_READY_S} s, attempt {attempt} of {_ATTEMPTS}")
         stop(place)
     raise RigError(
-        f"the rig ({topology}) was not ready within {_READY_S} s, {_ATTEMPTS} times. "
+        f"the rig ({plan.topology}) was not ready within {_READY_S} s, {_ATTEMPTS} times. "
         f"See what {place.console} ends with; it needs two idle CPUs and 4 GiB of memory"
     )
+
+
+def power_off(place: Place, running: Running) -> None:
+    """
+    Shut the guest down as an operator does, so that all that it wrote is on its disk.
+
+    Raises:
+        RigError: it did not end in time.
+    """
+    # Detached, so that sshd can still say that it was started.
+    run(place, running, "(sleep 1; systemctl poweroff) >/dev/null 2>&1 &", administrator=True)
+    end = time.monotonic() + _READY_S
+    while is_alive(place, running.pid):
+        if time.monotonic() > end:
+            raise RigError(f"the guest did not shut down within {_READY_S} s")
+        time.sleep(0.2)
 
 
 def stop(place: Place) -> None:
@@ -104,25 +141,18 @@ def run(
     return done.stdout
 
 
-def _launch(place: Place, topology: str, ssh_port: int, ports: Sequence[int]) -> Running:
+def _launch(place: Place, plan: Plan) -> Running:
     emulator, guest = made.emulator(), made.guest()
     place.disk.unlink(missing_ok=True)
-    overlay = ["create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(guest.disk), str(place.disk)]
+    form = "raw" if plan.disk == guest.disk else "qcow2"
+    overlay = ["create", "-q", "-f", "qcow2", "-F", form, "-b", str(plan.disk), str(place.disk)]
     subprocess.run([*emulator.command("qemu-img"), *overlay], check=True)
-    forwards = [f"hostfwd=tcp:127.0.0.1:{ssh_port}-:22"]
-    forwards += [f"hostfwd=tcp:127.0.0.1:{port}-:{port}" for port in ports]
     words = [
         *emulator.command("qemu-system-x86_64"), *emulator.firmware,
         "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-nodefaults",
-        "-display", "none", *TOPOLOGIES[topology].options(),
+        "-display", "none", *TOPOLOGIES[plan.topology].options(),
         "-kernel", str(guest.kernel), "-initrd", str(guest.initrd), "-append", _KERNEL,
-        "-serial", f"file:{place.console}",
-        "-drive", f"file={place.disk},if=none,id=root,format=qcow2,cache=unsafe",
-        "-device", "virtio-blk-pci,drive=root",
-        "-drive", f"file={place.keys},if=none,id=keys,format=raw,readonly=on",
-        "-device", "virtio-blk-pci,drive=keys",
-        "-netdev", ",".join(["user", "id=net", "restrict=on", *forwards]),
-        "-device", "virtio-net-pci,netdev=net", "-device", "virtio-rng-pci",
+        "-serial", f"file:{place.console}", *_devices(place, plan),
     ]  # fmt: skip
     with (place.folder / "qemu.log").open("wb") as log:
         process = subprocess.Popen(
@@ -136,12 +166,27 @@ def _launch(place: Place, topology: str, ssh_port: int, ports: Sequence[int]) ->
     running = Running(
         pid=process.pid,
         agent_pid=_start_agent(place),
-        topology=topology,
-        ssh_port=ssh_port,
-        ports=tuple(ports),
+        topology=plan.topology,
+        ssh_port=plan.ssh_port,
+        ports=plan.ports,
     )
     place.write(running)
     return running
+
+
+def _devices(place: Place, plan: Plan) -> list[str]:
+    """Return QEMU's options for disks and network."""
+    drives = [f"file={place.disk},format=qcow2,cache=unsafe"]
+    read = [place.keys] if plan.extra is None else [place.keys, plan.extra]
+    drives += [f"file={path},format=raw,readonly=on" for path in read]
+    words = []
+    for number, drive in enumerate(drives):
+        words += ["-drive", f"if=none,id=d{number},{drive}"]
+        words += ["-device", f"virtio-blk-pci,drive=d{number}"]
+    forwards = [f"hostfwd=tcp:127.0.0.1:{plan.ssh_port}-:22"]
+    forwards += [f"hostfwd=tcp:127.0.0.1:{port}-:{port}" for port in plan.ports]
+    words += ["-netdev", ",".join(["user", "id=net", "restrict=on", *forwards])]
+    return [*words, "-device", "virtio-net-pci,netdev=net", "-device", "virtio-rng-pci"]
 
 
 def _start_agent(place: Place) -> int:
@@ -154,7 +199,7 @@ def _start_agent(place: Place) -> int:
     return int(told.partition("SSH_AGENT_PID=")[2].partition(";")[0])
 
 
-def _is_ready(place: Place, running: Running) -> bool:
+def wait_until_ready(place: Place, running: Running) -> bool:
     """Wait until the user can talk to the Docker engine, for a bounded time."""
     end = time.monotonic() + _READY_S
     while (left := end - time.monotonic()) > 0:

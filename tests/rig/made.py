@@ -8,7 +8,7 @@ import hashlib
 import os
 import platform
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -77,6 +77,18 @@ def folder() -> Path:
     return cache_dir().parent / "rig"
 
 
+def once(target: Path) -> Iterator[Path]:
+    """
+    Yield a folder to fill, which becomes *target*; nothing where that is there.
+
+    What is there is not waited for: a guest that fills a disk is itself made of what is there.
+    """
+    if not target.exists():
+        with making(target) as unfinished:
+            if unfinished is not None:
+                yield unfinished
+
+
 def emulator() -> Emulator:
     """
     Make sure that QEMU is there.
@@ -88,10 +100,9 @@ def emulator() -> Emulator:
     recipe = _recipe()
     asked = [recipe["suite"], str(recipe["fetched"]), *recipe["emulator"]]
     target = folder() / f"qemu-{hashlib.sha256(' '.join(asked).encode()).hexdigest()[:12]}"
-    with making(target) as unfinished:
-        if unfinished is not None:
-            say(f"rig: getting {', '.join(recipe['emulator'])} of {recipe['suite']} (20 s)")
-            _bootstrap(recipe, "apt", recipe["emulator"], unfinished)
+    for unfinished in once(target):
+        say(f"rig: getting {', '.join(recipe['emulator'])} of {recipe['suite']} (20 s)")
+        _bootstrap(recipe, "apt", recipe["emulator"], unfinished)
     return Emulator(target)
 
 
@@ -104,9 +115,8 @@ def guest() -> Guest:
         StageError: Debian's packages could not be had.
     """
     target = folder() / f"guest-{folder_hash(_GUEST)}"
-    with making(target) as unfinished:
-        if unfinished is not None:
-            _make_guest(unfinished)
+    for unfinished in once(target):
+        _make_guest(unfinished)
     return Guest(target)
 
 

@@ -1,0 +1,76 @@
+"""The rig, started once for the tests that want the same topology, and the stack on it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from planner.stack_file import stack_settings
+from tests.engine.stack import ROOT, Run, Stack
+from tests.rig import disk, machine
+from tests.rig.place import Place
+from tests.rig.reached import Rig
+from tests.rig.report import Report
+from tests.rig.tree import HOSTS
+
+
+@pytest.fixture(scope="session")
+def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+    """
+    A rig of the topology ``2-nodes``, or of the parameter; one that runs already is used.
+
+    Parametrize with ``pytest.mark.parametrize("rig", ["snc-4-nodes"], indirect=True)``.
+    """
+    topology = getattr(request, "param", "2-nodes")
+    place = Place()
+    found = place.read()
+    if found is not None and machine.is_alive(place, found.pid) and found.topology == topology:
+        yield from _used(Rig(place, found))
+        return
+    machine.stop(place)
+    running = machine.start(place, machine.Plan(topology=topology, disk=disk.stocked()))
+    try:
+        yield from _used(Rig(place, running))
+    finally:
+        machine.stop(place)
+
+
+def _used(rig: Rig) -> Iterator[Rig]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSH_AUTH_SOCK", str(rig.place.agent))
+        yield rig
+
+
+@pytest.fixture(scope="session")
+def rig_created(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, Run]]:
+    """The stack of Pulumi.rig.yaml on the rig, and the run that made it from nothing."""
+    file = ROOT / "Pulumi.rig.yaml"
+    settings: dict[str, Any] = dict(stack_settings(file.read_text(), file.name))
+    settings["hosts"]["rig"]["topology"] = f"hosts/{HOSTS[rig.running.topology]}.json"
+    folder = tmp_path_factory.mktemp("rig")
+    # A stack of another name than the file's, which `make up STACK=rig` may have the state of.
+    stack = Stack(name="rig-test", folder=folder, settings=settings, client=rig.client)
+    leftover = stack.remains()
+    assert not leftover, f"the rig holds {leftover}: end it with `make rig-down`, then run again"
+    run = stack.up()
+    assert run.status == 0, run.output
+    yield stack, run
+    stack.client = rig.client
+    removed = stack.destroy()
+    assert removed.status == 0, removed.output
+    assert stack.remains() == []
+
+
+@pytest.fixture
+def rig_stack(rig_created: tuple[Stack, Run]) -> Stack:
+    """The stack on the rig; a test that changes it changes it back."""
+    stack, _ = rig_created
+    return stack
+
+
+@pytest.fixture(scope="session")
+def report() -> Iterator[Report]:
+    """The times that the tests of this session measured."""
+    report = Report()
+    yield report
+    report.write()

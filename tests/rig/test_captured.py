@@ -1,0 +1,100 @@
+"""The probe reads every topology of the rig as the guest's own tools do."""
+
+import re
+
+import pytest
+
+from lifecycle.probe import read_topology, topology_of
+from planner.cpuset import CpuSet
+from planner.topology import HostTopology, differences
+from tests.rig import tree
+from tests.rig.topologies import TOPOLOGIES
+
+_MIB = 1 << 20
+_ROUNDED_MIB = 64
+
+each_topology = pytest.mark.parametrize("name", TOPOLOGIES)
+
+
+def _probed(name: str) -> HostTopology:
+    return topology_of(tree.read(name).files)
+
+
+def _lscpu(name: str) -> list[tuple[int, int, int, int]]:
+    """The CPUs that lscpu lists, the online ones: CPU, core, socket, node."""
+    lines = tree.read(name).lscpu.splitlines()
+    rows = [line.split(",") for line in lines if not line.startswith("#")]
+    return [(int(cpu), int(core), int(socket), int(node)) for cpu, core, socket, node in rows]
+
+
+def _numactl(name: str, what: str) -> dict[int, list[int]]:
+    """What numactl says of each node: its CPUs, or its size in MiB."""
+    found = re.findall(rf"^node (\d+) {what}:([ \d]*)", tree.read(name).numactl, re.MULTILINE)
+    return {int(node): [int(word) for word in words.split()] for node, words in found}
+
+
+@each_topology
+def test_nodes_have_the_cpus_that_numactl_lists(name: str) -> None:
+    nodes = {node.id: list(node.cpus) for node in _probed(name).nodes}
+
+    assert nodes == _numactl(name, "cpus")
+
+
+@each_topology
+def test_nodes_have_the_memory_that_numactl_shows_rounded_down(name: str) -> None:
+    shown = _numactl(name, "size")
+    assert shown
+
+    for node in _probed(name).nodes:
+        (size,) = shown[node.id]
+        assert size - _ROUNDED_MIB <= node.memory_bytes / _MIB <= size
+
+
+@each_topology
+def test_distances_are_those_that_numactl_prints(name: str) -> None:
+    printed = tree.read(name).numactl.split("node distances:")[1]
+    rows = re.findall(r"^\s*\d+:\s+(.*)$", printed, re.MULTILINE)
+
+    told = [node.distances for node in _probed(name).nodes]
+    assert told == [tuple(map(int, row.split())) for row in rows]
+
+
+@each_topology
+def test_cores_and_sockets_are_those_that_lscpu_counts(name: str) -> None:
+    cores: dict[int, set[int]] = {}
+    sockets: dict[int, int] = {}
+    for cpu, core, socket, _ in _lscpu(name):
+        cores.setdefault(core, set()).add(cpu)
+        sockets[core] = socket
+
+    told = {(core.cpus, core.package) for core in _probed(name).cores}
+    assert told == {(CpuSet.of(cpus), sockets[core]) for core, cpus in cores.items()}
+
+
+@each_topology
+def test_online_cpus_are_those_that_lscpu_lists(name: str) -> None:
+    topology = _probed(name)
+
+    assert list(topology.online) == [cpu for cpu, *_ in _lscpu(name)]
+    assert topology.allowed_cpus == topology.online
+    assert list(topology.allowed_memory_nodes) == [
+        node.id for node in topology.nodes if node.memory_bytes
+    ]
+
+
+@pytest.mark.parametrize(("name", "file"), tree.HOSTS.items())
+def test_the_file_that_stacks_name_is_of_the_captured_machine(name: str, file: str) -> None:
+    assert differences(read_topology(f"hosts/{file}.json"), _probed(name)) == ()
+
+
+def test_each_topology_is_what_its_name_says() -> None:
+    nodes = {name: _probed(name).nodes for name in TOPOLOGIES}
+
+    assert [len(nodes[name]) for name in ("2-nodes", "snc-4-nodes")] == [2, 4]
+    assert nodes["snc-4-nodes"][0].distances == (10, 12, 21, 21)
+    assert [len(core.cpus) for core in _probed("smt").cores] == [2] * 4
+    assert [len(node.cpus) for node in nodes["uneven"]] == [3, 5]
+    assert list(nodes["interleaved"][0].cpus) == [0, 2, 4, 6]
+    assert nodes["memoryless-node"][1].memory_bytes == 0
+    assert not nodes["cpuless-node"][1].cpus
+    assert str(_probed("offline-cpu").online) == "0-4,6-7"

@@ -1,0 +1,90 @@
+"""What an instance may use outlives restarts of its container, of Docker and of the host."""
+
+import time
+
+import pytest
+
+from tests.engine.stack import Run, Stack
+from tests.rig.reached import Rig
+from tests.rig.report import Report
+from tests.rig.serving import Served, seconds_until
+
+pytestmark = pytest.mark.rig
+
+
+@pytest.fixture
+def served(rig: Rig, rig_stack: Stack) -> Served:
+    return Served.of(rig, rig_stack)
+
+
+@pytest.mark.parametrize("rig", ["2-nodes"], indirect=True)
+def test_lists_outlive_the_restart_of_a_container(
+    rig: Rig, served: Served, report: Report, rig_stack: Stack
+) -> None:
+    before = served.container("rig-node1-0").attrs["State"]["StartedAt"]
+    since = time.monotonic()
+
+    rig.run(f"docker restart {served.prefix}-rig-node1-0")
+
+    report.add("docker restart of one instance", seconds_until(served.all_answer, since=since))
+    assert served.container("rig-node1-0").attrs["State"]["StartedAt"] != before
+    _assert_placed(served)
+    _assert_nothing_to_do(rig_stack)
+
+
+@pytest.mark.parametrize("rig", ["2-nodes"], indirect=True)
+def test_lists_outlive_the_restart_of_docker(
+    rig: Rig, served: Served, report: Report, rig_stack: Stack
+) -> None:
+    before = rig.run("pidof dockerd")
+    since = time.monotonic()
+
+    rig.administer("systemctl restart docker")
+
+    report.add("restart of the Docker daemon", seconds_until(served.all_answer, since=since))
+    assert rig.run("pidof dockerd") != before
+    _assert_placed(served)
+    _assert_nothing_to_do(rig_stack)
+
+
+@pytest.mark.parametrize("rig", ["2-nodes"], indirect=True)
+def test_lists_outlive_a_reboot_of_the_host(
+    rig: Rig, served: Served, report: Report, rig_stack: Stack
+) -> None:
+    boot = "cat /proc/sys/kernel/random/boot_id"
+    before = rig.run(boot)
+    since = time.monotonic()
+
+    # Detached, so that sshd can still say that it was started.
+    rig.administer("(sleep 1; systemctl reboot) >/dev/null 2>&1 &")
+
+    seconds_until(lambda: rig.run(boot, timeout_s=10) != before, since=since)
+    report.add("reboot of the host", seconds_until(served.all_answer, since=since))
+    _assert_placed(served)
+    _assert_nothing_to_do(rig_stack)
+
+
+@pytest.mark.parametrize("rig", ["2-nodes", "snc-4-nodes"], indirect=True)
+def test_a_stack_over_ssh_runs_where_it_was_planned(
+    rig: Rig, served: Served, rig_created: tuple[Stack, Run]
+) -> None:
+    stack, run = rig_created
+    nodes = {"2-nodes": 2, "snc-4-nodes": 4}[rig.running.topology]
+
+    assert {f"rig-node{node}-0" for node in range(nodes)} <= set(run.names("create"))
+    assert [row["memory_nodes"] for row in served.rows.values()] == list(map(str, range(nodes)))
+    assert served.all_answer()
+    _assert_placed(served)
+    _assert_nothing_to_do(stack)
+
+
+def _assert_placed(served: Served) -> None:
+    planned = served.planned()
+
+    assert served.configured() == planned
+    assert served.enforced() == {name: {lists} for name, lists in planned.items()}
+
+
+def _assert_nothing_to_do(stack: Stack) -> None:
+    preview = stack.preview("--expect-no-changes")
+    assert preview.status == 0, preview.output

@@ -101,7 +101,7 @@ def refusal(where: Where) -> LifecycleError:
 
 
 def get(link: Link, port: int) -> bytes:
-    connection = link.http("127.0.0.1", port, 5)
+    connection = link.http("127.0.0.1", port, 5, inside="")
     try:
         connection.request("GET", "/")
         return connection.getresponse().read()
@@ -145,7 +145,7 @@ def test_a_port_there_that_nothing_has_is_an_error_at_once(far: Where) -> None:
 
 def test_an_answer_that_does_not_come_is_given_up(far: Where) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        connection = reach(far).http("127.0.0.1", silent.getsockname()[1], 0.5)
+        connection = reach(far).http("127.0.0.1", silent.getsockname()[1], 0.5, inside="")
         connection.request("GET", "/")
 
         with pytest.raises(TimeoutError):

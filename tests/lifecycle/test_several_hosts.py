@@ -28,7 +28,7 @@ def unreached(where: Where) -> UnreachableError:
     )
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def stack(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
     """Two instances beside the balancer, and one on a host that is not reached."""
     standing = stand_up_stack(world, tmp_path, monkeypatch)
@@ -46,7 +46,7 @@ def stack(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stac
 
 
 @pytest.fixture
-def file(stack: Stack, tmp_path: Path) -> StackFile:
+def file(tmp_path: Path) -> StackFile:
     path = write_stack_file(tmp_path)
     text = yaml.safe_load(path.read_text())
     settings = text["config"]["ovms-numa:settings"]
@@ -77,7 +77,7 @@ def test_a_cordon_there_is_shown_as_any_other(
 def test_a_host_that_falls_silent_meanwhile_is_not_looked_at(
     file: StackFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def observe(host: str, where: Where, *_: object) -> Observation:
+    def observe(_: str, where: Where, *_more: object) -> Observation:
         raise unreached(where)
 
     monkeypatch.setattr("lifecycle.observe_hosts.observe", observe)
@@ -85,8 +85,11 @@ def test_a_host_that_falls_silent_meanwhile_is_not_looked_at(
     assert list(look(file).unreached) == ["far", "box"]
 
 
-def test_logs_come_from_the_others(file: StackFile) -> None:
-    assert logs.last_logs(file, "", 1).splitlines()[-1].startswith("not looked at: far: unix:")
+def test_logs_come_from_the_others(stack: Stack, file: StackFile) -> None:
+    stack.machines[FIRST].log = "ready\n"
+    said = logs.last_logs(file, "", 1)
+
+    assert said.startswith(f"{FIRST} | ready\nnot looked at: far: unix:///run/far.sock: ")
 
 
 def test_logs_of_an_instance_there_say_why_there_are_none(file: StackFile) -> None:
@@ -115,9 +118,7 @@ def test_it_stays_closed_when_its_cordon_is_taken_off(stack: Stack, file: StackF
     assert b" down;" in (stack.read(member_path(FAR)) or b"")
 
 
-def test_without_the_balancer_s_host_nothing_is_cordoned(
-    file: StackFile, stack: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_the_balancer_s_host_nothing_is_cordoned(file: StackFile, stack: Stack) -> None:
     del stack.world.engine.machines[stack.machines["balancer"].name]
 
     with pytest.raises(UnreachableError, match="it is silent"):
@@ -143,7 +144,7 @@ def test_a_published_instance_is_reached_at_the_address_of_its_host() -> None:
             return {
                 **super().attrs(),
                 "HostConfig": {"PortBindings": ports},
-                "Config": {"Cmd": ["--rest_port", "8003"]},
+                "Config": {"Labels": self.labels, "Cmd": ["--rest_port", "8003"]},
             }
 
     machine = Published(name="far", calls=[], mounts={}, labels={"ovms-numa.role": FAR})

@@ -26,7 +26,7 @@ up: named setup ## Set up what is missing, then bring the stack up and ask it on
 	@$(PULUMI) up --stack $(STACK) --yes --skip-preview
 	@echo && $(VENV)/python -m planner Pulumi.$(STACK).yaml
 	@endpoint="$$($(PULUMI) stack output --stack $(STACK) endpoint)" && \
-	  $(VENV)/python -m lifecycle ask "$$endpoint" "What is the capital of France?"
+	  $(VENV)/python -m lifecycle ask Pulumi.$(STACK).yaml "$$endpoint" "What is the capital of France?"
 
 preview: named venv/.runtime engine ## Show what `make up` would change; DIFF=1: each changed property.
 	@$(PULUMI) stack select --create $(STACK)

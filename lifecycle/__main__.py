@@ -4,7 +4,7 @@
 The actions that change a host (activate, drain, push, prepare) read a JSON spec from standard
 input and print one JSON object. Progress goes to standard error, results to standard output.
 The operator's commands (status, logs, cordon, uncordon, capture) print text; all but capture take
-a stack file.
+a stack file, as `ask` does.
 Exit status: 0 done, 1 the action failed, or `status` saw something wrong.
 """
 
@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         help="a captured tree; what it does not say is null, and named on standard error",
     )
     ask = actions.add_parser("ask", help="print a curl line and the answer of a served stack")
+    ask.add_argument("stack_file", type=Path, help="such as Pulumi.dev.yaml")
     ask.add_argument("endpoint")
     ask.add_argument("question")
     commands.add_parsers(actions)
@@ -69,7 +70,7 @@ def _run(arguments: argparse.Namespace) -> object:
     if arguments.action == "identity":
         return uuid.uuid4().hex
     if arguments.action == "ask":
-        return _ask(arguments.endpoint, arguments.question)
+        return _ask(arguments.stack_file, arguments.endpoint, arguments.question)
     if arguments.action in commands.NAMES:
         return commands.run(arguments)
     return _act(arguments.action, sys.stdin.read())
@@ -86,14 +87,20 @@ def _probe(sysroot: Path | None) -> dict[str, object]:
     return form
 
 
-def _ask(endpoint: str, question: str) -> str:
-    from lifecycle.ask import ask, first_model, request_body
+def _ask(stack_file: Path, endpoint: str, question: str) -> str:
+    from lifecycle.ask import ask, directly, first_model, request_body
+    from lifecycle.reach import reach
+    from lifecycle.stack_file import balancer_host
 
-    model = first_model(endpoint)
+    where = balancer_host(stack_file)
+    # An address such as 127.0.0.1 is the host's own.
+    connect = reach(where).http if where.is_remote else directly
+    model = first_model(endpoint, connect)
     return (
-        f"Ask it yourself:\n  curl -s {endpoint}/chat/completions "
+        f"Ask it yourself{f', on {where.docker}' if where.is_remote else ''}:\n"
+        f"  curl -s {endpoint}/chat/completions "
         f"-H 'Content-Type: application/json' -d {shlex.quote(request_body(model, question))}\n"
-        f"Q: {question}\nA: {ask(endpoint, model, question)}"
+        f"Q: {question}\nA: {ask(endpoint, model, question, connect)}"
     )
 
 

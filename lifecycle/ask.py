@@ -2,44 +2,55 @@
 
 import http.client
 import json
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from lifecycle.errors import LifecycleError
 
 _TIMEOUT_S = 120
 
+Connect = Callable[[str, int, float], http.client.HTTPConnection]
+"""How an address and port are reached, with the bound in seconds; `Link.http` is one."""
 
-def first_model(endpoint: str) -> str:
+
+def directly(address: str, port: int, timeout_s: float) -> http.client.HTTPConnection:
+    """Return a connection from this machine."""
+    return http.client.HTTPConnection(address, port, timeout=timeout_s)
+
+
+def first_model(endpoint: str, connect: Connect = directly) -> str:
     """
     Return the name of the first model that *endpoint* (``http://127.0.0.1:8000/v3``) serves.
 
     Raises:
         LifecycleError: the endpoint does not answer, or lists no model.
     """
-    text = _request(endpoint, "GET", "/models")
+    text = _request(connect, endpoint, "GET", "/models")
     try:
         return str(json.loads(text)["data"][0]["id"])
     except (ValueError, LookupError, TypeError):
         raise _unanswered(endpoint, f"no list of models: {text[:200]}") from None
 
 
-def ask(endpoint: str, model: str, question: str) -> str:
+def ask(endpoint: str, model: str, question: str, connect: Connect = directly) -> str:
     """
     Return the answer of *model* at *endpoint*.
 
     Raises:
         LifecycleError: the endpoint does not answer, or not with a completion.
     """
-    text = _request(endpoint, "POST", "/chat/completions", request_body(model, question))
+    text = _request(connect, endpoint, "POST", "/chat/completions", request_body(model, question))
     try:
         return str(json.loads(text)["choices"][0]["message"]["content"])
     except (ValueError, LookupError, TypeError):
         raise _unanswered(endpoint, f"no completion: {text[:200]}") from None
 
 
-def _request(endpoint: str, method: str, path: str, body: str | None = None) -> str:
+def _request(
+    connect: Connect, endpoint: str, method: str, path: str, body: str | None = None
+) -> str:
     url = urlsplit(endpoint)
-    connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=_TIMEOUT_S)
+    connection = connect(url.hostname or "", url.port or 80, _TIMEOUT_S)
     try:
         connection.request(method, url.path + path, body, {"Content-Type": "application/json"})
         response = connection.getresponse()

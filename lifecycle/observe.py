@@ -105,7 +105,7 @@ def observe(
         info = link.client.info()
         refuse_unsupported(info, where.docker)
         observation = _observe(link, host, labels, names, images)
-    if (little := shortage(info)) is None:
+    if (little := shortage(link, info)) is None:
         return observation
     warning = f"{host}: {little}, and an update may fail for want of it; `docker system df` says "
     warning += "what takes it."

@@ -35,7 +35,8 @@ def prepare(spec: Prepare, progress: Callable[[str], None]) -> dict[str, object]
     Raises:
         LifecycleError: the source is not staged, or the conversion failed or took too long.
     """
-    client = reach(spec.where, timeout_s=300).client
+    link = reach(spec.where, timeout_s=300)
+    client = link.client
     files = {path.name: path.read_bytes() for path in sorted(Path(spec.source).glob("*"))}
     if not files:
         raise LifecycleError(
@@ -55,7 +56,7 @@ def prepare(spec: Prepare, progress: Callable[[str], None]) -> dict[str, object]
         helper.start()
         seen = _end_of(helper, spec.convert_s)
         if seen != "exit status 0":
-            little = shortage(client.info())
+            little = shortage(link, client.info())
             raise LifecycleError(
                 subject=spec.volume,
                 step="converting the model",

@@ -8,6 +8,8 @@ asked of its containers is asked inside them. Nobody else here connects to a hos
 
 import atexit
 import http.client
+import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,8 +70,29 @@ class Link:
             return listing.read_files(self.tunnel.host, patterns, containing=containing)
         return listing.read_here(_ROOT, patterns, containing=containing)
 
+    def free_bytes(self, path: str) -> int | None:
+        """
+        Return what is left on the disk of *path*; None where it cannot be seen.
+
+        Raises:
+            LifecycleError: the host does not answer any more.
+        """
+        if self.where.is_engine_only:
+            return None
+        if self.tunnel is None:
+            try:
+                space = os.statvfs(path)
+            except OSError:
+                return None
+            return space.f_bavail * space.f_frsize
+        # df(1p): the fourth column of the second line is what is left, in KiB.
+        program = f"df -Pk {shlex.quote(path)} 2>/dev/null || true"
+        said = run_program(self.tunnel.host, program, step="looking at its disk").splitlines()
+        columns = said[-1].split() if said else []
+        return int(columns[3]) << 10 if columns[3:] and columns[3].isdigit() else None
+
     def http(
-        self, address: str, port: int, timeout_s: float, *, inside: str
+        self, address: str, port: int, timeout_s: float, *, inside: str | None = None
     ) -> http.client.HTTPConnection:
         """
         Return an HTTP connection to *address* and *port* as the host itself reaches them.
@@ -79,9 +102,9 @@ class Link:
             port: the same on the host and in the container.
             timeout_s: how long an answer may take.
             inside: the container that listens there; the way to it where the host's network is
-                not reached.
+                not reached. None: it is asked from here then.
         """
-        if self.where.is_engine_only:
+        if self.where.is_engine_only and inside is not None:
             return InsideConnection(self.client.containers.get(inside), port, timeout_s)
         if self.tunnel is not None:
             return self.tunnel.http(address, port, timeout_s)
@@ -211,6 +234,7 @@ def _no_engine(tunnel: Tunnel, error: Exception) -> LifecycleError:
         UnreachableError,
         f"no engine answers behind its Docker socket {path} ({reason(error)})",
         "start Docker there (`systemctl start docker`); where it runs, let its sshd forward the "
-        "socket (`AllowStreamLocalForwarding yes` in its sshd_config, and no `restrict` or "
-        "`no-port-forwarding` before the key in authorized_keys); then run this again",
+        "socket (`AllowStreamLocalForwarding yes`, `AllowTcpForwarding yes`, `PermitOpen any`, and "
+        "no `restrict` or `no-port-forwarding` before the key in authorized_keys); then run this "
+        "again",
     )

@@ -54,9 +54,24 @@ def read_stack_file(path: Path) -> StackFile:
             f"{path} does not name its stack: a stack file is called Pulumi.STACK.yaml. "
             "Name one that is."
         )
-    settings = parse_settings(stack_settings(_read(path), str(path)), path.name)
+    settings = _settings(path)
     project = yaml.safe_load(_read(path.with_name("Pulumi.yaml")))["name"]
     return StackFile(project=str(project), name=name, settings=settings)
+
+
+def balancer_host(path: Path) -> Where:
+    """
+    Return the host of a stack's balancer, out of its stack file.
+
+    Raises:
+        SettingsError: it cannot be read, or the settings have faults; names all faults.
+    """
+    settings = _settings(path)
+    return settings.hosts[settings.balancer_host].where
+
+
+def _settings(path: Path) -> Settings:
+    return parse_settings(stack_settings(_read(path), str(path)), path.name)
 
 
 def _read(path: Path) -> str:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from lifecycle.errors import LifecycleError, RefusedError, UnreachableError
+from lifecycle.errors import LifecycleError, UnreachableError
 from lifecycle.ssh import SshHost, no_client
 from lifecycle.ssh_words import failure
 from planner.where import CONNECT_TIMEOUT_S
@@ -74,10 +74,6 @@ class Tunnel:
         """Whether the connection still stands."""
         return self._master.poll() is None
 
-    def said(self) -> str:
-        """Return what the client complained of since it was started."""
-        return self._errors.read_text(errors="replace")
-
     def http(self, address: str, port: int, timeout_s: float) -> http.client.HTTPConnection:
         """Return an HTTP connection to *address* and *port* as the host reaches them."""
         return _Connection(self, address, port, timeout_s)
@@ -103,11 +99,7 @@ class Tunnel:
         argv = self.host.argv(
             "-L",
             f"{self.docker_socket}:{self.engine_socket}",
-            # At this level it says why a connection is not forwarded.
-            first=(
-                *("-o", "ControlMaster=yes", "-o", "ExitOnForwardFailure=yes"),
-                *("-o", "LogLevel=INFO"),
-            ),
+            first=("-o", "ControlMaster=yes", "-o", "ExitOnForwardFailure=yes"),
         )
         try:
             with self._errors.open("wb") as errors:
@@ -129,7 +121,8 @@ class Tunnel:
         while not (self.docker_socket.exists() and control.exists()):
             status = self._master.poll()
             if status is not None:
-                raise failure(self.host, _STEP, status, self.said())
+                errors = self._errors.read_text(errors="replace")
+                raise failure(self.host, _STEP, status, errors)
             if time.monotonic() > deadline:
                 raise self.fault(
                     UnreachableError,
@@ -166,23 +159,3 @@ class _Connection(http.client.HTTPConnection):
         """Open the stream; what listens at its end is found out by the first request."""
         self.sock = self._tunnel.open(self.host, self.port)
         self.sock.settimeout(self.timeout)
-
-    def getresponse(self) -> http.client.HTTPResponse:
-        """
-        Return the answer.
-
-        Raises:
-            RefusedError: the host's sshd forwards nothing.
-        """
-        try:
-            return super().getresponse()
-        except ConnectionError:
-            if "administratively prohibited" in self._tunnel.said():
-                raise self._tunnel.fault(
-                    RefusedError,
-                    f"its sshd forwards no connection to {self.host}:{self.port}",
-                    "let it forward (`AllowTcpForwarding yes` in its sshd_config, and no "
-                    "`restrict` or `no-port-forwarding` before the key in authorized_keys), then "
-                    "run this again",
-                ) from None
-            raise

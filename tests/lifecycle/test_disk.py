@@ -11,13 +11,14 @@ from lifecycle.disk import shortage
 from lifecycle.errors import LifecycleError
 from lifecycle.observe import observe
 from lifecycle.prepare import prepare
-from lifecycle.reach import Where
+from lifecycle.reach import Link, Where
 from lifecycle.spec import Prepare
-from tests.lifecycle.docker_double import Machine
+from tests.lifecycle.docker_double import Engine, Machine
 from tests.lifecycle.test_spec import PREPARE
 from tests.lifecycle.world import World
 
 MIB = 1 << 20
+HERE = Link(where=Where(docker="unix:///run/docker.sock"), client=Engine().client)
 Leave = Callable[[int], None]
 
 
@@ -36,7 +37,7 @@ def leave(monkeypatch: pytest.MonkeyPatch) -> Iterator[Leave]:
 def test_little_is_told_with_the_folder_and_what_is_left(leave: Leave) -> None:
     leave(50 * MIB)
 
-    assert shortage({"DockerRootDir": "/srv/docker"}) == (
+    assert shortage(HERE, {"DockerRootDir": "/srv/docker"}) == (
         "Docker's disk (/srv/docker) has 50 MiB left"
     )
 
@@ -45,12 +46,12 @@ def test_little_is_told_with_the_folder_and_what_is_left(leave: Leave) -> None:
 def test_less_than_a_gibibyte_is_little(leave: Leave, free: int, *, is_told: bool) -> None:
     leave(free)
 
-    assert (shortage({"DockerRootDir": "/srv/docker"}) is not None) == is_told
+    assert (shortage(HERE, {"DockerRootDir": "/srv/docker"}) is not None) == is_told
 
 
 @pytest.mark.parametrize("info", [{}, {"DockerRootDir": "/nowhere/of/this/machine"}])
 def test_of_a_disk_that_cannot_be_seen_nothing_is_told(info: dict[str, Any]) -> None:
-    assert shortage(info) is None
+    assert shortage(HERE, info) is None
 
 
 def test_a_look_at_a_host_warns_with_what_to_do(

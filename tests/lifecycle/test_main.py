@@ -13,6 +13,7 @@ from lifecycle.probe import probe_topology
 from planner.topology import HostTopology
 from tests.lifecycle.docker_double import refusal
 from tests.lifecycle.local_server import LocalServer, serve
+from tests.lifecycle.stack_double import write_stack_file
 from tests.lifecycle.test_spec import PREPARE, PUSH
 from tests.lifecycle.world import BALANCER, CONTAINER, MODEL, NAME, World, activation
 from tests.planner.worlds import TWO_NODES, make_host, sysfs_of
@@ -196,7 +197,7 @@ def test_every_identity_is_another_one(capsys: Captured) -> None:
     assert first != second
 
 
-def asked(question: str, capsys: Captured) -> tuple[str, str, LocalServer]:
+def asked(question: str, capsys: Captured, folder: Path) -> tuple[str, str, LocalServer]:
     """Ask a stack; return what was printed, its endpoint, and what it received."""
     answers = {
         "GET /v3/models": [(200, json.dumps({"data": [{"id": MODEL}]}))],
@@ -206,12 +207,14 @@ def asked(question: str, capsys: Captured) -> tuple[str, str, LocalServer]:
     }
     with serve(LocalServer(answers=dict(answers))) as stack:
         endpoint = f"http://127.0.0.1:{stack.port}/v3"
-        assert main(["ask", endpoint, question]) == 0
+        assert main(["ask", str(write_stack_file(folder)), endpoint, question]) == 0
     return capsys.readouterr().out, endpoint, stack
 
 
-def test_a_question_prints_a_line_to_repeat_it_and_the_answer(capsys: Captured) -> None:
-    out, endpoint, stack = asked("What is the capital of France?", capsys)
+def test_a_question_prints_a_line_to_repeat_it_and_the_answer(
+    capsys: Captured, tmp_path: Path
+) -> None:
+    out, endpoint, stack = asked("What is the capital of France?", capsys, tmp_path)
 
     head, curl, question, answer = out.splitlines()
     assert head == "Ask it yourself:"
@@ -220,17 +223,20 @@ def test_a_question_prints_a_line_to_repeat_it_and_the_answer(capsys: Captured) 
     assert (question, answer) == ("Q: What is the capital of France?", "A: It is Paris.")
 
 
-def test_the_line_to_repeat_a_question_holds_whatever_the_question_holds(capsys: Captured) -> None:
-    out, _, stack = asked("What's $HOME?", capsys)
+def test_the_line_to_repeat_a_question_holds_whatever_the_question_holds(
+    capsys: Captured, tmp_path: Path
+) -> None:
+    out, _, stack = asked("What's $HOME?", capsys, tmp_path)
 
     assert shlex.split(out.splitlines()[1])[-1] == stack.bodies[-1]
 
 
-def test_a_stack_that_does_not_answer_is_exit_status_1(capsys: Captured) -> None:
+def test_a_stack_that_does_not_answer_is_exit_status_1(capsys: Captured, tmp_path: Path) -> None:
     with serve(LocalServer(answers={})) as gone:
         pass
 
-    assert main(["ask", f"http://127.0.0.1:{gone.port}/v3", "Why?"]) == 1
+    file = str(write_stack_file(tmp_path))
+    assert main(["ask", file, f"http://127.0.0.1:{gone.port}/v3", "Why?"]) == 1
     assert "asking a question: no answer (" in capsys.readouterr().err
 
 

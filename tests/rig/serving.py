@@ -89,9 +89,7 @@ class Served:
         if not addresses:
             return False
         port = self.rows[instance]["port"]
-        return self._generates(
-            reach(self.rig.where).http(addresses[0], port, _ANSWER_S, inside=instance)
-        )
+        return self._generates(reach(self.rig.where).http(addresses[0], port, _ANSWER_S))
 
     def balancer_answers(self) -> bool:
         """Say whether the balancer, asked from this machine, has an instance generate a token."""

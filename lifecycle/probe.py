@@ -6,8 +6,10 @@ Sources: sysfs ``/sys/devices/system/{cpu,node}``, and `lifecycle.docker_group`.
 Files are read here, or on another host by `lifecycle.listing`; what they say is told here only.
 """
 
+import errno
 import json
 from collections.abc import Mapping
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -65,17 +67,25 @@ def read_tree(root: Path) -> dict[str, str]:
             "on a Linux host with sysfs, or name a captured one in the host's topology."
         )
     try:
-        files = {
-            str(path.relative_to(root)): path.read_text(errors="replace")
-            for pattern in PATTERNS
-            for path in root.glob(pattern)
-            if path.is_file()
-        }
+        # Unlike Path.glob, it passes over a group that is removed meanwhile.
+        found = (glob(pattern, root_dir=root) for pattern in PATTERNS)  # noqa: PTH207
+        read = {path: _text(root / path) for paths in found for path in paths}
+        files = {path: text for path, text in read.items() if text is not None}
         return files | _group_of_the_reader(root, files)
     except OSError as error:
         raise TopologyError(
             f"{error.filename} cannot be read: {error.strerror}. Run this as a user who may."
         ) from None
+
+
+def _text(path: Path) -> str | None:
+    """Read a file; None where it is none, or is gone, as a container's group may be."""
+    try:
+        return path.read_text(errors="replace") if path.is_file() else None
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENODEV):
+            return None
+        raise
 
 
 def _with_allowed(files: Mapping[str, str]) -> dict[str, str]:
@@ -89,18 +99,34 @@ def _group_of_the_reader(root: Path, files: Mapping[str, str]) -> dict[str, str]
 
     Such trees were captured by a process in a group of its own, and show that one.
     """
-    if any(path.startswith("sys/fs/cgroup/") for path in files):
+    if "allowed/cpus" in docker_group.limits(files):
         return {}
     mounts = _cpuset_mounts(root)
     # The kernel has its CPU sets in one version only, and version 1 where both are mounted.
     found = {"cgroup/version": str(min(version for _, version in mounts))} if mounts else {}
-    own = root / "proc/self/cpuset"
-    name = own.read_text().strip().lstrip("/") if own.is_file() else None
+    own = _own_group(root)
+    # A group in which CPU sets are not enabled has those of the one that it is in.
+    groups = [mount / group for mount, _ in mounts for group in (own, *own.parents)] if own else []
     for kind in docker_group.KINDS:
         names = (f"cpuset.{kind}.effective", f"cpuset.effective_{kind}", f"cpuset.{kind}", kind)
-        paths = (mount / name / file for mount, _ in mounts for file in names if name is not None)
+        paths = (group / name for group in groups for name in names)
         found[f"allowed/{kind}"] = next((path.read_text() for path in paths if path.is_file()), "")
     return {path: text for path, text in found.items() if text.strip()}
+
+
+def _own_group(root: Path) -> Path | None:
+    """Find the group of the capturing process, relative to the mount; see cgroups(7)."""
+    cpuset, cgroup = root / "proc/self/cpuset", root / "proc/self/cgroup"
+    if cpuset.is_file():
+        return Path(cpuset.read_text().strip().lstrip("/"))
+    lines = cgroup.read_text().splitlines() if cgroup.is_file() else []
+    by_controller = {
+        controller: group
+        for _, controllers, group in (line.split(":", 2) for line in lines if line.count(":") > 1)
+        for controller in controllers.split(",")
+    }
+    group = by_controller.get("cpuset", by_controller.get(""))
+    return None if group is None else Path(group.lstrip("/"))
 
 
 def _cpuset_mounts(root: Path) -> list[tuple[Path, int]]:

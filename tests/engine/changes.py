@@ -4,14 +4,16 @@ import json
 import re
 import types
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
 from planner.settings import Section, Settings, parse_settings
+from planner.topology import HostTopology
 from tests.engine.changes_seen import Effect, Touch, effects, read_touches, resources, tell
+from tests.engine.other_machine import words_for
 from tests.engine.stack import ROOT, Run, Stack
 from tests.engine.test_up import MODEL
 
@@ -26,12 +28,13 @@ BASE: dict[str, Any] = {
 }
 """The stack that is changed; beside a dev stack on the same CPUs."""
 
+DUAL_SOCKET = "hosts/dual-socket.json"
 TWO_NODES = {
-    "hosts.NAME.topology": "hosts/dual-socket.json",
+    "hosts.NAME.topology": DUAL_SOCKET,
     "placement.instances-per-node": 1,
     "placement.exclude-nodes": [1],
 }
-"""What a machine of one NUMA node and without siblings cannot show, a captured one can."""
+"""What a machine of one NUMA node and without siblings cannot show, this one can."""
 
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKICSTLzWoWiaQ69fxAIMoWRUV2OZKd0cGQgdyy2A3KX"
@@ -46,6 +49,7 @@ class Change:
         setting: its path, as it is written; ``NAME`` stands for the host's name.
         to: the other value.
         given: settings that differ from the stack's before and after the change alike.
+        machine: the captured machine on which it is shown; "": this one.
         after: the setting whose change in this table is made first.
         up: whether an update with it is run too.
         refused: whether the program refuses it, while the stack runs.
@@ -54,6 +58,7 @@ class Change:
     setting: str
     to: Any
     given: Mapping[str, Any] = field(default_factory=dict)
+    machine: str = ""
     after: str = ""
     up: bool = False
     refused: bool = False
@@ -67,9 +72,9 @@ def _changes() -> Iterator[Change]:
     # They are of hosts behind SSH; what a change does there tests/engine/test_ssh.py shows.
     yield Change(setting=f"{host}.host-key", to=HOST_KEY, refused=True)
     yield Change(setting=f"{host}.known-hosts", to="hosts/known_hosts", refused=True)
-    # Of engines at tcp://; what a change does there tests/engine/test_several_hosts.py shows.
+    # Of engines at tcp://; what a changed URL does there is what it does here.
     yield Change(setting=f"{host}.tls", to="tls/local", refused=True)
-    yield Change(setting=f"{host}.topology", to="hosts/dual-socket.json")
+    yield Change(setting=f"{host}.topology", to=DUAL_SOCKET, machine=DUAL_SOCKET)
     yield Change(setting=f"{host}.subnet", to="172.30.114.0/25", up=True)
     yield Change(setting=f"{host}.address", to="10.0.0.7")
     yield Change(setting=f"{placement}.instances-per-node", to=3)
@@ -78,9 +83,9 @@ def _changes() -> Iterator[Change]:
     yield Change(
         setting=f"{placement}.cpu-sharing", to="refused", given={"placement.cpu-binding": "none"}
     )
-    yield Change(setting=f"{placement}.exclude-nodes", to=[], given=TWO_NODES)
+    yield Change(setting=f"{placement}.exclude-nodes", to=[], given=TWO_NODES, machine=DUAL_SOCKET)
     yield Change(setting=f"{placement}.reserved-cpus", to="0")
-    yield Change(setting=f"{placement}.smt", to="siblings", given=TWO_NODES)
+    yield Change(setting=f"{placement}.smt", to="siblings", given=TWO_NODES, machine=DUAL_SOCKET)
     yield Change(setting=f"{placement}.cpu-binding", to="host")
     yield Change(setting=f"{placement}.memory-binding", to="none")
     yield Change(setting=f"{server}.image", to="openvino/model_server:2026.3", up=True)
@@ -204,6 +209,8 @@ class Changing:
         """Preview *change*, and tell what it touches that is not touched without it."""
         if change.after:
             self.make(CHANGES[change.after])
+        if change.machine:
+            return self._show_elsewhere(change)
         with_given = changed(self.stack.settings, change.given)
         without = self._preview(with_given) if change.given else ()
         shown = self._preview(changed(with_given, {change.setting: change.to}))
@@ -211,6 +218,15 @@ class Changing:
         twice = {touch.name for touch in without} & {touch.name for touch in more}
         assert not twice, f"{twice} are touched without the change too, which hides what it does"
         return more
+
+    def _show_elsewhere(self, change: Change) -> tuple[Touch, ...]:
+        machine = HostTopology.from_json(json.loads((ROOT / change.machine).read_text()))
+        own = self.stack.enter
+        self.stack.enter = words_for(machine, self.stack.folder / "machine")
+        try:
+            return self.show(replace(change, machine=""))
+        finally:
+            self.stack.enter = own
 
     def make(self, change: Change) -> None:
         """Bring the stack up with *change* beside those made before, unless it was."""

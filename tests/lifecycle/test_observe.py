@@ -35,6 +35,7 @@ def instance(name: str = "box-node0-0", **differing: Any) -> SimpleNamespace:
     }
     networks = {"inner": {"IPAMConfig": {"IPv4Address": fields["address"]}}}
     return SimpleNamespace(
+        id=f"id of {fields['name']}",
         name=fields["name"],
         status=fields["status"],
         labels={**OWN, **labels},

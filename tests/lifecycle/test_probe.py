@@ -104,6 +104,23 @@ def test_a_tree_that_shows_only_the_group_of_its_capturer_is_limited_by_that(
 
 
 @pytest.mark.parametrize(
+    ("mount", "cgroup"),
+    [
+        ("cgroup /dev/cpuset cgroup rw,cpuset 0 0", "3:memory:/x\n2:cpu,cpuset:/job/3\n0::/y\n"),
+        ("cgroup2 /dev/cpuset cgroup2 rw 0 0", "0::/job/3/step\n"),
+    ],
+    ids=["1", "2, not enabled in the last group"],
+)
+def test_the_group_of_the_capturer_may_be_in_its_list_of_groups(
+    root: Path, mount: str, cgroup: str
+) -> None:
+    write(root / "proc", {"self/cgroup": cgroup, "mounts": f"{mount}\n"})
+    write(root / "dev/cpuset/job/3", {"cpuset.cpus": "2-5\n", "cpuset.mems": "1\n"})
+
+    assert str(probe_topology(root).allowed_cpus) == "2-5"
+
+
+@pytest.mark.parametrize(
     ("mounts", "version"),
     [
         ("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n", 2),
@@ -166,6 +183,25 @@ def test_a_file_that_may_not_be_read_is_named(root: Path, monkeypatch: pytest.Mo
         f"{root}/sys/devices/system/node/online cannot be read: Permission denied. "
         "Run this as a user who may."
     )
+
+
+@pytest.mark.parametrize("gone", [FileNotFoundError(2, ""), OSError(19, "No such device")])
+def test_the_group_of_a_container_that_ends_meanwhile_is_passed_over(
+    root: Path, monkeypatch: pytest.MonkeyPatch, gone: OSError
+) -> None:
+    write(
+        root / GROUPS, {"cpuset.cpus.effective": "0-3\n", "docker/1a2b/cpuset.cpus.effective": ""}
+    )
+    read = Path.read_text
+
+    def read_text(path: Path, **options: str) -> str:
+        if "1a2b" in path.parts:
+            raise gone
+        return read(path, **options)
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+
+    assert str(probe_topology(root).allowed_cpus) == "0-3"
 
 
 def test_a_captured_tree_is_described_as_far_as_it_goes(root: Path) -> None:

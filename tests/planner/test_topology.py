@@ -173,6 +173,7 @@ def changed(path: list[str | int], value: object) -> dict[str, Any]:
             {"performance": "0"},
             "kinds: the CPUs 0,4 of one core are of 2 kinds; a core is of one",
         ),
+        (["kinds"], [], "kinds: [] is not an object; write one with ['efficiency', 'performance']"),
         (["isolated"], "7-8", "CPUs 8 are isolated but not online"),
         (["allowed_cpus"], "0-8", "CPUs 8 are allowed but not online"),
         (

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -67,7 +66,7 @@ def start(place: Place, plan: Plan) -> Running:
         if wait_until_ready(place, running):
             _take_offline(place, running)
             return running
-        say(f"rig: not ready within {_READY_S} s, attempt {attempt} of {_ATTEMPTS}")
+        say(f"rig: not ready after {_READY_S} s, attempt {attempt} of {_ATTEMPTS}")
         stop(place)
     raise RigError(
         f"the rig ({plan.topology}) was not ready within {_READY_S} s, {_ATTEMPTS} times. "
@@ -96,7 +95,7 @@ def stop(place: Place) -> None:
     running = place.read()
     if running is None:
         return
-    with suppress(ProcessLookupError):
+    if _is_running(running.agent_pid, place.agent):
         os.kill(running.agent_pid, signal.SIGTERM)
     if is_alive(place, running.pid):
         os.kill(running.pid, signal.SIGKILL)
@@ -108,11 +107,14 @@ def stop(place: Place) -> None:
 
 
 def is_alive(place: Place, pid: int) -> bool:
-    """Say whether process *pid* is the QEMU of *place*; numbers of processes are used again."""
-    with suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+    """Say whether process *pid* is the QEMU of *place*."""
+    return _is_running(pid, place.disk)
+
+
+def _is_running(pid: int, named: Path) -> bool:
+    """Say whether *pid* is a process with *named* in its words; numbers are used again."""
     try:
-        return str(place.disk) in Path(f"/proc/{pid}/cmdline").read_text()
+        return str(named) in Path(f"/proc/{pid}/cmdline").read_text()
     except OSError:
         return False
 
@@ -154,17 +156,18 @@ def _launch(place: Place, plan: Plan) -> Running:
         "-kernel", str(guest.kernel), "-initrd", str(guest.initrd), "-append", _KERNEL,
         "-serial", f"file:{place.console}", *_devices(place, plan),
     ]  # fmt: skip
-    with (place.folder / "qemu.log").open("wb") as log:
-        process = subprocess.Popen(
-            words,
-            env=emulator.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
+    pid_file = place.folder / "pid"
+    words += ["-daemonize", "-pidfile", str(pid_file)]
+    done = subprocess.run(
+        words, env=emulator.environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RigError(
+            f"QEMU did not start: {done.stderr.strip()}. See that its ports are free, and that "
+            "there are 6 GiB of memory"
         )
     running = Running(
-        pid=process.pid,
+        pid=int(pid_file.read_text()),
         agent_pid=_start_agent(place),
         topology=plan.topology,
         ssh_port=plan.ssh_port,
@@ -204,9 +207,7 @@ def wait_until_ready(place: Place, running: Running) -> bool:
     end = time.monotonic() + _READY_S
     while (left := end - time.monotonic()) > 0:
         if not is_alive(place, running.pid):
-            said = (place.folder / "qemu.log").read_text().strip()
-            place.write(None)
-            raise RigError(f"QEMU ended at once: {said}. See that its ports are free")
+            return False
         try:
             run(place, running, "docker info --format .", timeout_s=min(20, left))
         except RigError:

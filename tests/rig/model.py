@@ -96,11 +96,11 @@ def _tensors(shape: Shape, tokens: int) -> Iterator[tuple[str, tuple[int, ...]]]
 
 
 class _Weights:
-    """Normal numbers, of which a million are made and then used again, each time further on."""
+    """Normal numbers, of which some are made and then used again, each time further on."""
 
     def __init__(self) -> None:
         chance = random.Random(2026)  # noqa: S311 - weights, not secrets
-        count = 1 << 20
+        count = 1 << 16
         spread = 0.05
         numbers = (chance.gauss(0, spread) for _ in range(count))
         self._pool = struct.pack(f"<{count}e", *numbers)

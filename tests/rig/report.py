@@ -12,7 +12,7 @@ _HEAD = """\
 # Restarts on the rig
 
 Written by `make rig-report`; docs/rig.md says what the rig is.
-The host is emulated: QEMU gives it 8 CPUs on {cpus} of this machine, many times slower than hardware.
+The host is emulated: QEMU runs its 8 CPUs on {cpus} real ones, many times slower than hardware.
 The model is the generated `tiny`, so that loading it is starting Python and OpenVINO.
 After each, the lists of every process are the plan's, and `pulumi preview` has nothing to do.
 

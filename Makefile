@@ -14,7 +14,7 @@ CAPTURED = $(if $(filter command,$(origin NAME)),$(NAME))
 CAPTURED_HOST = $(if $(filter command,$(origin HOST)),$(HOST))
 
 .DEFAULT_GOAL := help
-.PHONY: help rig rig-down rig-capture rig-test rig-report up down preview status logs cordon uncordon capture plan pin schema changes bench-preview recover env check test go-test fmt named setup setup-dev engine docker
+.PHONY: help rig rig-down rig-capture rig-test rig-report up down preview status logs cordon uncordon capture plan pin schema changes bench-preview weights-report recover env check test go-test fmt named setup setup-dev engine docker
 
 help: ## Print the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/; s/\$$\$$/$$/' | \
@@ -69,6 +69,10 @@ changes: setup-dev setup ## Write docs/changes.md (what each setting touches) an
 bench-preview: setup ## Time no-change previews of 2 to 128 instances; writes docs/measurements/preview.md.
 	@lines="$$(python3 -m engine env)" && eval "$$lines" && \
 	  $(VENV)/python -m bench.preview --output docs/measurements/preview.md
+
+weights-report: setup-dev ## Measure on the rig (`make rig`) where weights lie; writes docs/measurements/weights.md.
+	@SSH_AUTH_SOCK=$(CURDIR)/.rig/agent $(VENV)/python -m bench.weights Pulumi.rig.yaml --below /srv/models \
+	  middle/middle quantised/quantised --output docs/measurements/weights.md
 
 env: ## Print what `eval "$$(make -s env)"` needs, so that plain `pulumi` works in your shell.
 	@python3 -m engine env

@@ -96,7 +96,7 @@ def _unfit(found: Found, name: str) -> str | None:
         return f"is {container.status}, not running"
     if fault := member.member_fault(found.files, name):
         return fault
-    _, faults = placement(container)
+    _, faults = placement(container, found.stack.settings.placement.min_local_share)
     return "; it ".join(faults) or None
 
 

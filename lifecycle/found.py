@@ -119,9 +119,13 @@ def address_of(container: Container) -> str:
     )
 
 
-def placement(container: Container) -> tuple[Proof | None, tuple[str, ...]]:
+def placement(container: Container, min_local_share: float) -> tuple[Proof | None, tuple[str, ...]]:
     """
     Read where the server in *container* runs, and compare that with what was planned.
+
+    Args:
+        container: of an instance or the balancer.
+        min_local_share: the least share of its memory that is to lie where it is bound.
 
     Returns:
         The proof, none where nothing can be read; and what is wrong, as ends of a sentence that
@@ -131,8 +135,11 @@ def placement(container: Container) -> tuple[Proof | None, tuple[str, ...]]:
         proof = read_proof(container, port_of(container))
     except docker_host.CommandError as error:
         return None, (f"does not show where it runs: {error}",)
-    moved = proof.faults(planned(container, CPUS), planned(container, MEMORY_NODES))
-    return proof, (f"was re-pinned: {'; '.join(moved)}",) if moved else ()
+    nodes = planned(container, MEMORY_NODES)
+    if moved := proof.faults(planned(container, CPUS), nodes):
+        return proof, (f"was re-pinned: {'; '.join(moved)}",)
+    strayed = proof.memory_faults(nodes, min_local_share)
+    return proof, tuple(f"has memory elsewhere: {fault}" for fault in strayed)
 
 
 def reference(found: Found) -> BalancerRef:

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from lifecycle.member import render_member
+from planner.settings.placement import MIN_LOCAL_SHARE
 from planner.where import Where
 
 
@@ -75,6 +76,10 @@ class Activation(_OnHost):
     port: int
     models: tuple[str, ...]
     weight: int
+    min_local_share: float = Field(
+        default=MIN_LOCAL_SHARE,
+        description="least share of the anonymous memory on `memory_nodes`, where it is bound",
+    )
     drain: bool
     balancer: BalancerRef
     timeouts: Timeouts

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from docker.models.containers import Container
 
-from lifecycle import balancer_config, docker_host, proof
+from lifecycle import balancer_config, docker_host, pages, proof
 from lifecycle.errors import LifecycleError
 from lifecycle.found import (
     BALANCER,
@@ -20,6 +20,7 @@ from lifecycle.found import (
     reference,
 )
 from lifecycle.observe import Observation, observe, planned
+from lifecycle.proof import Proof
 from lifecycle.reach import Link
 from lifecycle.stack_file import StackFile
 from planner.labels import ANY, CPUS, MEMORY_NODES
@@ -29,8 +30,8 @@ _AT_A_TIME = 16
 _READY_WITHIN_S = 5
 _NONE = "-"
 _HEADINGS = (
-    "instance", "NUMA node", "CPUs planned", "found", "memory planned", "found", "up since (UTC)",
-    "restarts", "connections", "state", "image",
+    "instance", "NUMA node", "CPUs planned", "found", "memory planned", "found", "local",
+    "up since (UTC)", "restarts", "connections", "state", "image",
 )  # fmt: skip
 
 
@@ -132,7 +133,8 @@ def look(stack: StackFile) -> Status:
 
 def _line(found: Found, seen: Observation, name: str, container: Container) -> Line:
     runs = container.status == "running"
-    where, misplaced = placement(container) if runs else (None, ())
+    least = found.stack.settings.placement.min_local_share
+    where, misplaced = placement(container, least) if runs else (None, ())
     known = (seen.faults[name],) if name in seen.faults else ()
     faults = known or misplaced or tuple(_unanswered(found, name, container) if runs else ())
     is_open = runs if name == BALANCER else found.is_open(name)
@@ -145,6 +147,7 @@ def _line(found: Found, seen: Observation, name: str, container: Container) -> L
             where.all_cpus if where else _NONE,
             _planned(container, MEMORY_NODES, "CpusetMems"),
             " and ".join(where.memory_nodes) if where else _NONE,
+            _local(name, container, where),
             state["StartedAt"][:19].replace("T", " ") if runs else _NONE,
             str(container.attrs["RestartCount"]),
             _connections(container) if runs else _NONE,
@@ -175,6 +178,14 @@ def _node_of(name: str) -> str:
 def _planned(container: Container, label: str, setting: str) -> str:
     """Return what an instance was activated with; for the balancer, what Docker was told."""
     return planned(container, label) or container.attrs["HostConfig"][setting] or ANY
+
+
+def _local(name: str, container: Container, where: Proof | None) -> str:
+    """Return how much of an instance's anonymous memory is local; the balancer has no node."""
+    if name == BALANCER or where is None:
+        return _NONE
+    share = pages.home_share(where.pages, name, planned(container, MEMORY_NODES))
+    return _NONE if share is None else pages.in_percent(share)
 
 
 def _connections(container: Container) -> str:

@@ -59,7 +59,7 @@ def test_settings_cannot_be_changed_once_read() -> None:
 def test_every_fault_of_every_section_is_told_at_once() -> None:
     data = {
         "hosts": {"Box": {"docker": "tcp://far:2375", "dokcer": "x"}},
-        "placement": {"instances-per-node": 0, "min-core": 1, "smt": "both", "reserved-cpus": 3},
+        "placement": {"instances-per-node": 0, "quota": 1, "smt": "both", "reserved-cpus": 3},
         "server": {"rest-port": "8000", "flags": {"rest_port": 1, "x": None, 3: 1}},
         "models": {"directory": "/models"},
         "balancer": {"port": 70000, "max-body-mib": None},
@@ -80,9 +80,10 @@ def test_every_fault_of_every_section_is_told_at_once() -> None:
         "write it in quotes, such as '0-3,8'",
         "Pulumi.x.yaml: placement.smt: 'both' is none of the values there are; "
         "write 'one-per-core' or 'siblings'",
-        "Pulumi.x.yaml: placement.min-core: unknown key; the keys here are policy, unit, "
+        "Pulumi.x.yaml: placement.quota: unknown key; the keys here are policy, unit, "
         "instances-per-node, cores-per-instance, cpu-sharing, exclude-nodes, reserved-cpus, "
-        "reserved-cores, reserved-memory-mib, isolated-cpus, smt, cpu-binding, memory-binding",
+        "reserved-cores, reserved-memory-mib, isolated-cpus, smt, cpu-binding, memory-binding, "
+        "min-local-share",
         "Pulumi.x.yaml: server.rest-port: '8000' is text; "
         "it takes a whole number, without quotes; write that",
         "Pulumi.x.yaml: server.flags.rest_port: --rest_port is written by the program itself; "

@@ -171,7 +171,7 @@ def _launch(place: Place, plan: Plan) -> Running:
     if done.returncode:
         raise RigError(
             f"QEMU did not start: {done.stderr.strip()}. See that its ports are free, and that "
-            "there are 6 GiB of memory"
+            "there are 8 GiB of memory"
         )
     running = Running(
         pid=int(pid_file.read_text()),
@@ -216,7 +216,8 @@ def wait_until_ready(place: Place, running: Running) -> bool:
         if not is_alive(place, running.pid):
             return False
         try:
-            run(place, running, "docker info --format .", timeout_s=min(20, left))
+            # Answers when the engine does: systemd listens for it from early on.
+            run(place, running, "docker info --format .", timeout_s=left)
         except RigError:
             time.sleep(1)
         else:

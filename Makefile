@@ -14,7 +14,7 @@ CAPTURED = $(if $(filter command,$(origin NAME)),$(NAME))
 CAPTURED_HOST = $(if $(filter command,$(origin HOST)),$(HOST))
 
 .DEFAULT_GOAL := help
-.PHONY: help rig rig-down rig-capture rig-test rig-report up down preview status logs cordon uncordon capture plan pin schema changes bench-preview recover env check test go-test fmt named setup setup-dev engine docker
+.PHONY: help rig rig-down rig-capture rig-test rig-report up down preview forget status logs cordon uncordon capture plan pin schema changes bench-preview bench-hosts weights-report recover env check test go-test fmt named setup setup-dev engine docker
 
 help: ## Print the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/; s/\$$\$$/$$/' | \
@@ -38,6 +38,10 @@ down: named venv/.runtime engine ## Remove everything of the stack from its host
 recover: setup ## Take away what a killed run left (lock, pending operations, strays); then `make up`.
 	@lines="$$(python3 -m engine env)" && eval "$$lines" && \
 	  $(VENV)/python -m lifecycle.recover --stack $(STACK)
+
+forget: setup ## Take the dead host HOST=NAME out of the balancer and the state; then without it, `make up`.
+	@lines="$$(python3 -m engine env)" && eval "$$lines" && \
+	  $(VENV)/python -m lifecycle.forget --stack $(STACK) --host '$(CAPTURED_HOST)'
 
 status: venv/.runtime ## Show what runs where, proven, and what is wrong; fails where something is.
 	@$(VENV)/python -m lifecycle status Pulumi.$(STACK).yaml
@@ -69,6 +73,13 @@ changes: setup-dev setup ## Write docs/changes.md (what each setting touches) an
 bench-preview: setup ## Time no-change previews of 2 to 128 instances; writes docs/measurements/preview.md.
 	@lines="$$(python3 -m engine env)" && eval "$$lines" && \
 	  $(VENV)/python -m bench.preview --output docs/measurements/preview.md
+
+weights-report: setup-dev ## Measure on the rig (`make rig`) where weights lie; writes docs/measurements/weights.md.
+	@SSH_AUTH_SOCK=$(CURDIR)/.rig/agent $(VENV)/python -m bench.weights Pulumi.rig.yaml --below /srv/models \
+	  middle/middle quantised/quantised --output docs/measurements/weights.md
+
+bench-hosts: setup-dev setup ## Time no-change previews of one host and of four; needs root; 6 minutes.
+	@$(VENV)/python -m tests.engine.bench_hosts
 
 env: ## Print what `eval "$$(make -s env)"` needs, so that plain `pulumi` works in your shell.
 	@python3 -m engine env

@@ -183,6 +183,7 @@ class Arguments:
             "weight": placement.weight,
             "cpus": None if placement.cpus is None else str(placement.cpus),
             "memory_nodes": None if placement.memory_nodes is None else str(placement.memory_nodes),
+            "min_local_share": settings.placement.min_local_share,
             "memory_mib": placement.memory_mib,
             "drain": rollout.drain,
             "balancer": balancer.reference if self.has_balancer else balancer.reference_elsewhere,

@@ -17,6 +17,7 @@ from components.container import (
 )
 from components.seen import Seen
 from planner.labels import ANY, CPUS, INSTANCE, MEMORY_NODES, MODELS
+from planner.settings.placement import MIN_LOCAL_SHARE
 
 
 class InstanceArgs(TypedDict):
@@ -43,6 +44,8 @@ class InstanceArgs(TypedDict):
     open_files: int
     cpus: str | None
     memory_nodes: str | None
+    min_local_share: float
+    """Least share of the anonymous memory that is to lie on `memory_nodes`."""
     memory_mib: int | None
     """The most that the container may take; none: any."""
     drain: bool
@@ -64,7 +67,7 @@ class ModelServer(pulumi.ComponentResource):
     activation: command.local.Command
     """What the next instance of a rolling update waits for."""
     placement: pulumi.Output[str]
-    """The proof, as JSON: the CPUs and memory nodes of every task of the server."""
+    """The proof, as JSON: CPUs and memory nodes of every task of the server, memory by node."""
 
     def __init__(
         self,
@@ -89,6 +92,7 @@ class ModelServer(pulumi.ComponentResource):
                 )
             },
             **({"published": args["published"]} if args["published"] else {}),
+            **_gate(args["min_local_share"]),
         }  # fmt: skip
         drift = args["seen"].drift.get(name)
         self.activation = command.local.Command(
@@ -153,6 +157,12 @@ class ModelServer(pulumi.ComponentResource):
                 ignore_changes=unseen_labels(labels, args["seen"]),
             ),
         )
+
+
+def _gate(min_local_share: float) -> dict[str, float]:
+    """Name the gate in a spec unless it is the one that a spec means anyway."""
+    is_default = min_local_share == MIN_LOCAL_SHARE
+    return {} if is_default else {"min_local_share": min_local_share}
 
 
 def _ports(args: InstanceArgs) -> list[docker.ContainerPortArgs] | None:

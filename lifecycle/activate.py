@@ -13,7 +13,7 @@ from docker.errors import APIError, DockerException
 from docker.models.containers import Container
 from requests.exceptions import RequestException
 
-from lifecycle import balancer_config, docker_host, drain, member, proof, readiness
+from lifecycle import balancer_config, docker_host, drain, member, pages, proof, readiness
 from lifecycle.errors import LifecycleError
 from lifecycle.reach import Link, reach
 from lifecycle.spec import Activation
@@ -21,6 +21,15 @@ from lifecycle.spec import Activation
 Progress = Callable[[str], None]
 
 _INTERRUPTED_STOP_S = 2
+_LISTS_REMEDY = (
+    "find what changed the CPU set between start and proof (`docker events`; a tool that "
+    "re-pins containers), then run `pulumi up` again"
+)
+_MEMORY_REMEDY = (
+    "see what places its memory elsewhere (`docker events`; a tool that re-pins containers; a NUMA "
+    "policy of the server's own), or lower `placement.min-local-share` (0 requires nothing), then "
+    "run `pulumi up` again"
+)
 
 # The SDK's stubs know only two of Docker's four policies.
 _UNLESS_STOPPED: Any = {"Name": "unless-stopped", "MaximumRetryCount": 0}
@@ -35,7 +44,8 @@ def activate(spec: Activation, progress: Progress) -> dict[str, object]:
     try begins from a known state.
 
     Returns:
-        The proof: the instance and the CPUs and memory nodes of every task of its server.
+        The proof: the instance, the CPUs and memory nodes of every task of its server, and its
+        memory by NUMA node.
 
     Raises:
         LifecycleError: a step failed or took longer than its bound.
@@ -60,7 +70,23 @@ def activate(spec: Activation, progress: Progress) -> dict[str, object]:
         "instance": spec.instance,
         "cpus": found.all_cpus,
         "memory_nodes": " and ".join(found.memory_nodes),
+        **_memory(spec, found),
     }
+
+
+def _memory(spec: Activation, found: proof.Proof) -> dict[str, object]:
+    share = pages.home_share(found.pages, spec.instance, spec.memory_nodes)
+    return {
+        "local_share": pages.NOT_MEASURED if share is None else pages.rounded(share),
+        **({"memory_mib": found.pages.in_mib()} if found.pages else {}),
+    }
+
+
+def _faults(spec: Activation, found: proof.Proof) -> tuple[str, ...]:
+    return (
+        *found.faults(spec.cpus, spec.memory_nodes),
+        *found.memory_faults(spec.memory_nodes, spec.min_local_share),
+    )
 
 
 def _proof_if_serving(
@@ -72,7 +98,8 @@ def _proof_if_serving(
         return None
     try:
         found = proof.read(container, spec.port)
-        if found.faults(spec.cpus, spec.memory_nodes):
+        if faults := _faults(spec, found):
+            progress(f"is not placed as planned: {'; '.join(faults)}")
             return None
         readiness.wait_until_it_generates(spec, link, container, progress)
     except (docker_host.CommandError, LifecycleError) as error:
@@ -146,33 +173,41 @@ def _start(spec: Activation, container: Container, progress: Progress) -> None:
 
 def _prove(spec: Activation, container: Container, progress: Progress) -> proof.Proof:
     step = "proving its placement"
-    remedy = (
-        "find what changed the CPU set between start and proof (`docker events`; a tool that "
-        "re-pins containers), then run `pulumi up` again"
-    )
     try:
         found = proof.read(container, spec.port)
     except docker_host.CommandError as error:
         raise LifecycleError(
             subject=spec.instance,
             step=step,
-            seen=f"its tasks could not be read: {error}",
+            seen=f"its tasks and pages could not be read: {error}",
             log_lines=docker_host.last_lines(container),
             remedy="the image needs `sh`, `cat` and `ls`: use one that has them; where one did not "
             "end in time, see what holds up the host, then run `pulumi up` again",
         ) from None
-    if faults := found.faults(spec.cpus, spec.memory_nodes):
+    if faults := _faults(spec, found):
+        lists_hold = not found.faults(spec.cpus, spec.memory_nodes)
         raise LifecycleError(
             subject=spec.instance,
             step=step,
             seen="; ".join(faults),
             log_lines=docker_host.last_lines(container),
-            remedy=remedy,
+            remedy=_MEMORY_REMEDY if lists_hold else _LISTS_REMEDY,
         )
     progress(
-        f"proven: {found.tasks} tasks on CPUs {found.all_cpus}, memory {found.memory_nodes[0]}"
+        f"proven: {found.tasks} tasks on CPUs {found.all_cpus}, memory {found.memory_nodes[0]}, "
+        f"{_in_words(spec, found)}"
     )
     return found
+
+
+def _in_words(spec: Activation, found: proof.Proof) -> str:
+    if found.pages is None:
+        return "its pages not measured: this kernel does not tell them (numa_maps)"
+    share = pages.home_share(found.pages, spec.instance, spec.memory_nodes)
+    total_mib = sum(found.pages.in_mib()["anonymous"].values())
+    if share is None:
+        return f"{total_mib} MiB"
+    return f"{pages.in_percent(share)} of {total_mib} MiB local"
 
 
 def _open(spec: Activation, link: Link, progress: Progress) -> None:

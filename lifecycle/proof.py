@@ -1,5 +1,6 @@
 """
-Where an instance really runs: the CPUs and memory nodes of every task of its server.
+Where an instance really runs: the CPUs and memory nodes of every task of its server, and the
+NUMA nodes that its memory lies on (`lifecycle.pages`).
 
 Read from ``/proc`` inside the container, of the processes that own the server's port, because
 that is what the kernel enforces; ``docker inspect`` only repeats what was asked for. Fields:
@@ -9,11 +10,12 @@ tables: ``/proc/net/tcp`` (state 01 = established, 0A = listening; ports in hexa
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from docker.models.containers import Container
 
-from lifecycle import docker_host
+from lifecycle import docker_host, pages
+from lifecycle.pages import Pages
 from planner.cpuset import CpuSet
 
 _LISTENING, _ESTABLISHED = "0A", "01"
@@ -24,11 +26,20 @@ _FIELDS = re.compile(rf"^(Cpus|Mems){FIELD}\s*(\S*)$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """The lists found, over all tasks: one of each when all tasks agree."""
+    """
+    The lists found, over all tasks: one of each when all tasks agree.
+
+    Attributes:
+        cpus: the Linux lists of CPUs.
+        memory_nodes: the Linux lists of NUMA nodes that memory may be taken from.
+        tasks: how many were looked at.
+        pages: where the memory lies; None: not measured.
+    """
 
     cpus: tuple[str, ...]
     memory_nodes: tuple[str, ...]
     tasks: int
+    pages: Pages | None = None
 
     @property
     def all_cpus(self) -> str:
@@ -51,6 +62,26 @@ class Proof:
             )
         return tuple(faults)
 
+    def memory_faults(self, memory_nodes: str | None, least: float) -> tuple[str, ...]:
+        """
+        Return what is wrong with where the memory lies; none where that was not measured.
+
+        Args:
+            memory_nodes: the Linux list that the server is bound to; None: memory may lie anywhere.
+            least: the least share of its anonymous memory that is to lie there, 0 to 1.
+        """
+        if self.pages is None or memory_nodes is None:
+            return ()
+        share = self.pages.local_share(CpuSet.parse(memory_nodes))
+        if share >= least:
+            return ()
+        by_node = self.pages.in_mib()["anonymous"]
+        where = " and ".join(f"{its} MiB on node {node}" for node, its in by_node.items())
+        return (
+            f"local share of its memory: planned at least {least:g} on node {memory_nodes}, "
+            f"found {pages.rounded(share):g}: {where}",
+        )
+
     def _within(self, planned: CpuSet) -> bool:
         found = [CpuSet.parse(cpus) for cpus in self.cpus]
         return planned in found and all(cpus <= planned for cpus in found)
@@ -62,7 +93,7 @@ def _listed(lists: tuple[str, ...]) -> str:
 
 def read(container: Container, port: int) -> Proof:
     """
-    Read the proof of the server that listens on *port* in *container*.
+    Read the proof of the server that listens on *port* in *container*, with its pages.
 
     Raises:
         CommandError: no process there owns the port, or ``/proc`` could not be read.
@@ -78,7 +109,7 @@ def read(container: Container, port: int) -> Proof:
     found = parse_statuses(statuses)
     if not found.tasks:
         raise docker_host.CommandError(f"the tasks of process {pids[0]} cannot be read")
-    return found
+    return replace(found, pages=pages.read(container, pids))
 
 
 def parse_statuses(statuses: str) -> Proof:

@@ -93,14 +93,21 @@ def _fail_if_exited(spec: Activation, container: Container, step: str) -> None:
     if state["Status"] == "running":
         return
     seen = f"the server exited with status {state['ExitCode']}"
+    remedy = "correct what its log names (a flag: `server.flags`; a file: `models.directory`)"
     if state["OOMKilled"]:
-        seen = "the server was killed because memory ran out"
+        limit = container.attrs["HostConfig"]["Memory"]
+        bound = f" at its container's limit of {limit >> 20} MiB" if limit else ""
+        seen = f"the server was killed because memory ran out{bound}"
+        remedy = (
+            "serve with a smaller KV cache or a smaller model, or let the instance have more "
+            "(`models.weights-mib`, `models.overhead-mib`)"
+        )
     raise LifecycleError(
         subject=spec.instance,
         step=step,
         seen=seen,
         log_lines=docker_host.last_lines(container),
-        remedy="correct what its log names (a flag: `server.flags`; a file: `models.directory`), "
+        remedy=f"{remedy}, "
         "then run `pulumi up` again: it retries this instance, the others stay as they are",
     )
 
@@ -109,7 +116,7 @@ def _request(
     spec: Activation, link: Link, method: str, path: str, *, timeout_s: float, body: object = None
 ) -> tuple[int | None, str]:
     """Ask the instance; return the status, and status and body in words."""
-    connection = link.http(spec.address, spec.port, timeout_s)
+    connection = link.http(spec.reached_at, spec.port, timeout_s, inside=spec.container)
     try:
         headers = {"Content-Type": "application/json"}
         connection.request(method, path, json.dumps(body) if body else None, headers)

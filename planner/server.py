@@ -35,7 +35,7 @@ def server_command(settings: Settings, placement: Placement) -> tuple[str, ...]:
     models = (
         ("--config_path", f"{MODELS_MOUNT}/config.json")
         if single is None
-        else tuple(_single(settings.models.names[0], single, placement))
+        else tuple(_single(settings, single, placement))
     )
     return (
         *models,
@@ -78,20 +78,22 @@ def open_files(settings: Settings) -> int:
     return max(8192, 16 * (settings.server.max_concurrency + 1))
 
 
-def _single(name: str, single: SingleModelSettings, placement: Placement) -> Iterator[str]:
+def _single(settings: Settings, single: SingleModelSettings, placement: Placement) -> Iterator[str]:
     """
-    Give the flags of the one model *name*.
+    Give the flags of the one model.
 
     Without ``--target_device`` OVMS takes a GPU where there is one. The threads are written, as
     its own default differs between releases, and counts the host's cores, not the CPU set's.
     """
+    (name,) = settings.models.names
     yield from ("--model_name", name, "--model_path", f"{MODELS_MOUNT}/{single.path}")
     yield from ("--task", "text_generation", "--target_device", "CPU")
     for flag in _SINGLE_FLAGS:
         value = getattr(single, flag)
         if value is not None:
             yield from (f"--{flag}", json.dumps(value) if isinstance(value, bool) else str(value))
-    properties = {**single.plugin_config, "INFERENCE_NUM_THREADS": placement.threads}
+    mapping = {"ENABLE_MMAP": False} if settings.private_weights else {}
+    properties = {**single.plugin_config, **mapping, "INFERENCE_NUM_THREADS": placement.threads}
     yield "--plugin_config"
     yield json.dumps(properties, sort_keys=True, separators=(",", ":"))
 

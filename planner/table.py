@@ -12,13 +12,13 @@ _HEADINGS = (
 
 def render_table(plan: Plan, settings: Settings) -> str:
     """
-    Show a plan: its instances, the endpoint, what gets no instance, the notes.
+    Show a plan: instances, endpoint, what the weights cost, nodes without instances, notes.
 
     Returns:
         Lines that end with a line break; the same for equal plans and settings.
     """
     rows = [_HEADINGS, *(_row(placement) for placement in plan.placements)]
-    lines = [*_aligned(rows), "", _endpoint(plan, settings)]
+    lines = [*_aligned(rows), "", _endpoint(plan, settings), _weights(plan, settings)]
     if plan.unplaced:
         lines += ["", "not placed:"]
         lines += [f"  {one.host} {one.title}: {one.reason}" for one in plan.unplaced]
@@ -56,3 +56,16 @@ def _endpoint(plan: Plan, settings: Settings) -> str:
         f"(balancer on CPUs {plan.balancer_cpus or 'any'}), "
         f"models: {', '.join(settings.models.names)}, image: {settings.server.image}"
     )
+
+
+def _weights(plan: Plan, settings: Settings) -> str:
+    """Say how many copies of the weights there are, and where they lie."""
+    if settings.private_weights:
+        return (
+            f"weights: private, {len(plan.placements)} copies: each instance has its own in memory "
+            "of its NUMA node"
+        )
+    shared = "shared, one copy a host: in the page cache, on the NUMA node that read it first"
+    if settings.models.single is not None:
+        return f"weights: {shared}"
+    return f"weights: {shared} (unless a graph.pbtxt says ENABLE_MMAP false)"

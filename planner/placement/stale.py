@@ -26,8 +26,9 @@ def _of(placement: Placement, live: HostTopology) -> Iterator[str]:
     if lost := cpus - live.allowed_cpus:
         yield f"{placement.name} is planned on the CPUs {cpus}, of which {lost} cannot be had"
     homes = CpuSet.of(node.id for node in live.nodes if node.cpus & cpus)
+    memory = placement.memory_nodes
     # An instance that floats over the host spans its nodes anyway.
-    if homes - placement.nodes and placement.memory_nodes is not None:
+    if homes - placement.nodes and memory is not None and memory <= placement.nodes:
         yield (
             f"{placement.name} is planned on the CPUs and the memory of "
             f"{_nodes(placement.nodes)}, but its CPUs {cpus} are of {_nodes(homes)}"

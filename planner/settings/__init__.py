@@ -67,9 +67,26 @@ class Settings(Section):
         """The name of the host that the balancer runs on."""
         return self.balancer.host or next(iter(self.hosts))
 
+    @property
+    def private_weights(self) -> bool:
+        """
+        Whether each instance is told to hold a copy of the weights of its own.
+
+        The copy takes as much anonymous memory as the model's files have weights that the server
+        uses as they are; otherwise they lie in the host's page cache once, for all instances.
+        """
+        return self.models.single is not None and self.server.weights != "shared"
+
     def contradictions(self) -> Iterator[tuple[str, str]]:
-        """Several hosts need one with the balancer, and a way from it to each other."""
-        return host_faults(self.hosts, self.balancer.host)
+        """Hosts must reach each other, and a config.json leaves the weights to the graphs."""
+        yield from host_faults(self.hosts, self.balancer.host)
+        if self.models.single is None and self.server.weights is not None:
+            yield (
+                "server.weights",
+                f"{self.server.weights!r} cannot be told to OVMS beside a config.json: each "
+                "model's graph.pbtxt decides; use models.single, or write null here and "
+                "ENABLE_MMAP into plugin_config there",
+            )
 
 
 def parse_settings(data: Mapping[str, Any], source: str) -> Settings:

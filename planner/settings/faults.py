@@ -14,6 +14,7 @@ Location = tuple[int | str, ...]
 # What each strict type wants, in the words of a YAML file.
 _WANTED = {
     "int_type": "a whole number, without quotes",
+    "float_type": "a number, without quotes",
     "bool_type": "true or false, without quotes",
     "string_type": "text",
     "tuple_type": "a list, such as [a, b]",

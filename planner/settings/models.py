@@ -24,6 +24,7 @@ MIB_PER_GB = 1024
 # OpenVINO properties that are written from other settings; OVMS refuses a property twice.
 _DERIVED_PROPERTIES = {
     "INFERENCE_NUM_THREADS": "is as many as the instance has CPUs; change placement.smt",
+    "ENABLE_MMAP": "says whether weights are mapped; change server.weights",
     "KV_CACHE_PRECISION": "is a flag of OVMS too, which refuses both; write kv-cache-precision",
 }
 

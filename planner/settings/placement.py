@@ -8,6 +8,9 @@ from pydantic import AfterValidator, Field
 from planner.cpuset import HIGHEST_ID, CpuSet
 from planner.settings.base import FromList, LinuxList, Section, fault
 
+MIN_LOCAL_SHARE = 0.99
+"""Of `placement.min-local-share`; a spec that does not name it means this one."""
+
 
 def _distinct(ids: tuple[int, ...]) -> tuple[int, ...]:
     twice = sorted({node for node in ids if ids.count(node) > 1})
@@ -84,6 +87,14 @@ class PlacementSettings(Section):
     memory_binding: Literal["bind", "none"] = Field(
         default="bind",
         description="Memory of an instance: only its node's (bind), or any (none).",
+    )
+
+    min_local_share: float = Field(
+        default=MIN_LOCAL_SHARE,
+        ge=0,
+        le=1,
+        description="Least share of an instance's anonymous memory that lies on the NUMA nodes it "
+        "is bound to, 0 to 1, measured before it serves; 0: measured, and not required.",
     )
 
     @property

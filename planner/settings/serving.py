@@ -121,6 +121,12 @@ class ServerSettings(Section):
     log_level: Literal["ERROR", "WARNING", "INFO", "DEBUG", "TRACE"] = Field(
         default="INFO", description="ERROR, WARNING, INFO, DEBUG or TRACE."
     )
+    weights: Literal["private", "shared"] | None = Field(
+        default=None,
+        description="How an instance holds the weights: private (a copy of its own on its NUMA "
+        "node) or shared (mapped from the host's one page cache); null: private with "
+        "models.single, else what each model's graph.pbtxt says.",
+    )
     flags: Mapping[FlagName, FlagValue] = Field(
         default={},
         description="More of the server's own flags, by name without --; "

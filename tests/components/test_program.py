@@ -33,6 +33,30 @@ def test_each_instance_runs_only_on_the_cpus_it_was_placed_on(declared: Declared
     assert [engine.inputs(CONTAINER, name)["cpuSet"] for name in INSTANCES] == ["0", "1"]
 
 
+def test_an_instance_may_take_the_memory_that_it_was_planned_with_and_swap_none(
+    declared: Declared,
+) -> None:
+    engine = declared()
+
+    for name in INSTANCES:
+        its = engine.inputs(CONTAINER, name)
+        assert (its["memory"], its["memorySwap"]) == (1792, 1792)
+    assert "memory" not in engine.inputs(CONTAINER, "balancer")
+
+
+def test_an_instance_whose_memory_is_not_known_has_no_limit(declared: Declared) -> None:
+    engine = declared(models__directory="/srv/models")
+
+    assert not {"memory", "memorySwap"} & set(engine.inputs(CONTAINER, INSTANCES[0]))
+
+
+def test_the_balancer_runs_on_the_reserved_cpus(declared: Declared) -> None:
+    engine = declared(placement__reserved_cores=1)
+
+    assert engine.inputs(CONTAINER, "balancer")["cpuSet"] == "0"
+    assert "cpuSet" not in declared().inputs(CONTAINER, "balancer")
+
+
 def test_no_container_takes_a_property_of_another_container(declared: Declared) -> None:
     """Such a property makes the engine delete all instances together."""
     engine = declared(serving=frozenset(INSTANCES))
@@ -70,7 +94,7 @@ def test_every_container_is_deleted_before_it_is_made_again(declared: Declared) 
     for name in engine.names(CONTAINER):
         request = engine.request(CONTAINER, name)
         assert request.deleteBeforeReplace
-        assert "cpuSet" in request.replaceOnChanges
+        assert {"cpuSet", "memory", "memorySwap"} <= set(request.replaceOnChanges)
 
 
 def test_a_container_can_do_no_more_than_it_needs(declared: Declared) -> None:

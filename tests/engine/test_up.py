@@ -2,6 +2,7 @@
 
 import http.client
 import json
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import openai
@@ -14,6 +15,7 @@ pytestmark = pytest.mark.engine
 
 INSTANCES = ("local-node0-0", "local-node0-1")
 MODEL = "smollm2-135m-instruct"
+NUMA_MAPS = Path("/proc/self/numa_maps")
 
 
 def test_up_from_nothing_makes_two_proven_instances(created: tuple[Stack, Run]) -> None:
@@ -22,11 +24,22 @@ def test_up_from_nothing_makes_two_proven_instances(created: tuple[Stack, Run]) 
     outputs = stack.outputs()
     assert set(INSTANCES) <= set(run.names("create"))
     for row in outputs["plan"]:
-        assert outputs["placements"][row["instance"]] == {
-            "instance": row["instance"],
-            "cpus": row["cpus"],
-            "memory_nodes": row["memory_nodes"],
-        }
+        proven = outputs["placements"][row["instance"]]
+        lists = ("instance", "cpus", "memory_nodes")
+        assert {key: proven[key] for key in lists} == {key: row[key] for key in lists}
+
+
+@pytest.mark.skipif(not NUMA_MAPS.exists(), reason="this kernel does not tell pages by node")
+def test_where_the_memory_lies_is_measured_and_exported(created: tuple[Stack, Run]) -> None:
+    """On one node all of it is local; the model's weights stay mapped, or were compiled."""
+    stack, _ = created
+
+    for proven in stack.outputs()["placements"].values():
+        memory = proven["memory_mib"]
+        assert proven["local_share"] == 1.0
+        assert list(memory["anonymous"]) == [proven["memory_nodes"]]
+        assert memory["anonymous"]["0"] > 100
+        assert memory["libraries"]["0"] > 20
 
 
 def test_what_the_kernel_enforces_is_what_was_planned(created: tuple[Stack, Run]) -> None:

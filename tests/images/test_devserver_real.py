@@ -16,8 +16,10 @@ import docker
 import pytest
 from docker.models.containers import Container
 
+from bench.weights_host import WeightsHost
 from images.recipes import context_dir, recipe_hash
 from images.stage import stage
+from planner.cpuset import CpuSet
 
 pytestmark = pytest.mark.engine
 
@@ -262,3 +264,22 @@ def _wait_until(condition: Callable[[], bool], *, timeout_s: float = 60) -> None
     while not condition():
         assert time.monotonic() < deadline, f"it did not come true within {timeout_s} s"
         time.sleep(0.05)
+
+
+def test_private_weights_are_memory_of_the_server_s_own_and_shared_ones_stay_mapped(
+    client: docker.DockerClient, image: str, models: str
+) -> None:
+    """As OVMS's, by the property ENABLE_MMAP; of private ones only the tokenizers stay mapped."""
+    host = WeightsHost(
+        client=client, image=image, models=models, cpus={0: CpuSet.of((0,))}, helpers={}
+    )
+
+    shared, private = (
+        host.serve(MODEL, weights, 0, bound=True).pages.in_mib()
+        for weights in ("shared", "private")
+    )
+
+    assert shared["model"]["0"] > 20 > 5 > private["model"]["0"]
+    more = private["anonymous"]["0"] - shared["anonymous"]["0"]
+    less = shared["model"]["0"] - private["model"]["0"]
+    assert more == pytest.approx(less, abs=20), "what is not mapped is a copy"

@@ -42,6 +42,7 @@ class Machine:
     policy: dict[str, Any] = field(default_factory=lambda: dict(UNLESS_STOPPED))
     cpus: str = ""
     memory_nodes: str = ""
+    memory_limit: int = 0
     labels: dict[str, str] = field(default_factory=dict)
     log: str = ""
     on_start: Callable[[], None] = lambda: None
@@ -59,6 +60,7 @@ class Machine:
                 "RestartPolicy": copy.deepcopy(self.policy),
                 "CpusetCpus": self.cpus,
                 "CpusetMems": self.memory_nodes,
+                "Memory": self.memory_limit,
             },
             "State": {
                 "Status": self.status,

@@ -5,10 +5,34 @@ import pytest
 from lifecycle.activate import activate
 from lifecycle.errors import LifecycleError
 from tests.lifecycle.docker_double import refusal
-from tests.lifecycle.world import BALANCER, CONTAINER, MEMBER, MODEL, NAME, World, write_sockets
+from tests.lifecycle.world import (
+    BALANCER,
+    CONTAINER,
+    LOCAL,
+    MEMBER,
+    MODEL,
+    NAME,
+    World,
+    write_numa_maps,
+    write_sockets,
+)
 
 READY, COMPLETIONS = f"GET /v2/models/{MODEL}/ready", "POST /v3/completions"
 ASKED = [f"server: {READY}", f"server: {READY}", f"server: {COMPLETIONS}"]
+PROVEN = {
+    "instance": NAME,
+    "cpus": "0",
+    "memory_nodes": "0",
+    "local_share": 1.0,
+    "memory_mib": {"anonymous": {"0": 4}, "model": {"0": 2}, "libraries": {}},
+}
+# 6 MiB on node 0 and 4 on node 1.
+STRAYED = (
+    LOCAL
+    + """\
+7ff4c22d0000 default anon=1536 dirty=1536 active=0 N0=512 N1=1024 kernelpagesize_kB=4
+"""
+)
 NOTHING_BUT_OPENING = [f"{BALANCER}: copy in"]
 
 
@@ -41,7 +65,7 @@ def test_a_new_instance_is_bound_started_asked_proven_and_only_then_opened(world
         f"{CONTAINER}: update restart unless-stopped",
         *NOTHING_BUT_OPENING,
     ]
-    assert result == {"instance": NAME, "cpus": "0", "memory_nodes": "0"}
+    assert result == PROVEN
     assert world.member() == f"server 127.0.0.1:{world.server.port} weight=1 max_fails=0;"
 
 
@@ -52,7 +76,7 @@ def test_each_step_is_told_as_it_begins(world: World) -> None:
         "binding to CPUs 0, memory 0",
         "starting",
         f"waiting for the model {MODEL}",
-        "proven: 2 tasks on CPUs 0, memory 0",
+        "proven: 2 tasks on CPUs 0, memory 0, 100% of 4 MiB local",
         "open",
     ]
 
@@ -63,7 +87,7 @@ def test_an_instance_that_serves_as_planned_is_left_alone(world: World) -> None:
     result = run(world)
 
     assert world.calls == ASKED
-    assert result == {"instance": NAME, "cpus": "0", "memory_nodes": "0"}
+    assert result == PROVEN
     assert world.said == [f"waiting for the model {MODEL}", "runs as planned", "open"]
 
 
@@ -127,7 +151,14 @@ def close_the_port(world: World) -> None:
     write_sockets(world.proc, port=world.server.port + 1, connections=0)
 
 
-@pytest.mark.parametrize("change", [stop, move, lose_the_policy, close_the_port])
+def leave_pages_behind(world: World) -> None:
+    """As a move and its undoing leave them where the kernel moves no pages along."""
+    write_numa_maps(world.proc, STRAYED)
+
+
+@pytest.mark.parametrize(
+    "change", [stop, move, lose_the_policy, close_the_port, leave_pages_behind]
+)
 def test_an_instance_that_does_not_serve_as_planned_is_closed_and_starts_over(
     world: World, change: Callable[[World], None]
 ) -> None:
@@ -158,7 +189,7 @@ def test_an_instance_without_a_binding_is_not_bound(world: World) -> None:
 
     assert f"{CONTAINER}: update restart no" in world.calls
     assert "binding to CPUs of the host, memory any" in world.said
-    assert result == {"instance": NAME, "cpus": "0-7", "memory_nodes": "0-1"}
+    assert result == {**PROVEN, "cpus": "0-7", "memory_nodes": "0-1"}
 
 
 def test_an_instance_that_is_not_there_is_named_with_the_way_to_make_it(
@@ -206,6 +237,61 @@ def test_an_instance_that_was_moved_before_its_proof_is_told_with_both_lists(
 
     assert message_of(world) == golden("moved")
     assert_stopped_and_closed(world)
+
+
+def test_an_instance_whose_memory_lies_elsewhere_is_told_with_the_memory_of_each_node(
+    world: World, golden: Callable[[str], str]
+) -> None:
+    world.numa_maps = STRAYED
+
+    assert message_of(world) == golden("memory_elsewhere")
+    assert_stopped_and_closed(world)
+
+
+@pytest.mark.parametrize("least", [0.6, 0.5, 0])
+def test_as_much_local_memory_as_is_required_is_enough(world: World, least: float) -> None:
+    world.numa_maps = STRAYED
+
+    result = run(world, min_local_share=least)
+
+    assert result["local_share"] == 0.6
+    assert world.said[-2:] == ["proven: 2 tasks on CPUs 0, memory 0, 60% of 10 MiB local", "open"]
+
+
+def test_memory_that_is_not_bound_is_measured_against_its_own_node_and_not_required(
+    world: World,
+) -> None:
+    world.numa_maps, world.enforced = STRAYED, ("0", "0-1")
+
+    result = run(world, memory_nodes=None)
+
+    assert (result["memory_nodes"], result["local_share"]) == ("0-1", 0.6)
+
+
+def test_where_the_kernel_does_not_tell_pages_the_proof_says_so(world: World) -> None:
+    world.numa_maps = None
+
+    result = run(world)
+
+    assert result == {
+        "instance": NAME, "cpus": "0", "memory_nodes": "0", "local_share": "not measured"
+    }  # fmt: skip
+    assert world.said[-2].endswith(
+        "memory 0, its pages not measured: this kernel does not tell them (numa_maps)"
+    )
+
+
+def test_why_an_instance_starts_over_is_told(world: World) -> None:
+    world.serve_as_planned()
+    leave_pages_behind(world)
+
+    run(world)
+
+    assert world.said[0] == (
+        "is not placed as planned: local share of its memory: planned at least 0.99 on node 0, "
+        "found 0.6: 6 MiB on node 0 and 4 MiB on node 1"
+    )
+    assert "proven: 2 tasks on CPUs 0, memory 0, 100% of 4 MiB local" in world.said
 
 
 def test_a_server_whose_tasks_cannot_be_read(world: World, golden: Callable[[str], str]) -> None:

@@ -43,7 +43,11 @@ def test_an_activation_prints_its_proof_and_tells_its_steps_aside(
     assert tell("activate", activation(port=world.server.port)) == 0
 
     out, err = capsys.readouterr()
-    assert out == f'{{"cpus": "0", "instance": "{NAME}", "memory_nodes": "0"}}\n'
+    memory = '{"anonymous": {"0": 4}, "libraries": {}, "model": {"0": 2}}'
+    assert out == (
+        f'{{"cpus": "0", "instance": "{NAME}", "local_share": 1.0, "memory_mib": {memory}, '
+        '"memory_nodes": "0"}\n'
+    )
     assert err.splitlines()[0] == f"{NAME}: binding to CPUs 0, memory 0"
 
 

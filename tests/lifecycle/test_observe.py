@@ -35,12 +35,13 @@ def instance(name: str = "box-node0-0", **differing: Any) -> SimpleNamespace:
     }
     networks = {"inner": {"IPAMConfig": {"IPv4Address": fields["address"]}}}
     return SimpleNamespace(
+        id=f"id of {fields['name']}",
         name=fields["name"],
         status=fields["status"],
         labels={**OWN, **labels},
         attrs={
             "Config": {"Image": "image:1"},
-            "HostConfig": {"RestartPolicy": {"Name": fields["policy"]}},
+            "HostConfig": {"Memory": 0, "RestartPolicy": {"Name": fields["policy"]}},
             "NetworkSettings": {"Networks": networks if fields["address"] else {}},
         },
         top=lambda **_: {"Processes": [[str(fields["pid"])]]},

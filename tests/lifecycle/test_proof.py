@@ -5,8 +5,9 @@ from docker.models.containers import Container
 
 from lifecycle import proof
 from lifecycle.docker_host import CommandError
+from lifecycle.pages import Pages, parse_numa_maps
 from tests.lifecycle.docker_double import Machine, as_container
-from tests.lifecycle.world import write_proc
+from tests.lifecycle.world import LOCAL, write_numa_maps, write_proc
 
 PORT = 8000
 ONE = ("0", "0")
@@ -46,7 +47,9 @@ def test_the_proof_covers_every_task_of_the_process_that_owns_the_port(proc: Pat
 
     found = proof.read(container(proc), PORT)
 
-    assert found == proof.Proof(cpus=("0",), memory_nodes=("0",), tasks=3)
+    assert found == proof.Proof(
+        cpus=("0",), memory_nodes=("0",), tasks=3, pages=parse_numa_maps(LOCAL)
+    )
     assert found.faults("0", "0") == ()
 
 
@@ -65,8 +68,13 @@ def test_all_processes_that_share_the_port_count(proc: Path) -> None:
     (proc / "8/fd/5").symlink_to("socket:[119100]")
     (proc / "8/task/8").mkdir(parents=True)
     (proc / "8/task/8/status").write_text("Cpus_allowed_list:\t3\nMems_allowed_list:\t0\n")
+    (proc / "8/numa_maps").write_text("7f00 default stack anon=3 N1=3 kernelpagesize_kB=4\n")
 
-    assert proof.read(container(proc), PORT).cpus == ("0", "3")
+    found = proof.read(container(proc), PORT)
+
+    assert found.cpus == ("0", "3")
+    assert found.pages is not None
+    assert found.pages.anonymous == {0: 1024 * 4096, 1: 3 * 4096}
 
 
 def test_one_task_that_strays_is_found_with_its_lists(proc: Path) -> None:
@@ -169,3 +177,61 @@ def test_only_what_differs_from_the_plan_is_a_fault(
     found: tuple[str, ...], planned: str | None, faults: tuple[str, ...]
 ) -> None:
     assert proof.Proof(cpus=found, memory_nodes=(), tasks=1).faults(planned, None) == faults
+
+
+def test_a_kernel_without_numa_leaves_the_pages_unmeasured_and_nothing_wrong(proc: Path) -> None:
+    write_proc(proc, port=PORT, tasks={7: ONE}, numa_maps=None)
+
+    found = proof.read(container(proc), PORT)
+
+    assert (found.pages, found.memory_faults("0", 1.0)) == (None, ())
+
+
+def test_a_kernel_that_tells_no_page_sizes_leaves_the_pages_unmeasured(proc: Path) -> None:
+    write_proc(proc, port=PORT, tasks={7: ONE}, numa_maps="7f00 default stack anon=3 N0=3\n")
+
+    assert proof.read(container(proc), PORT).pages is None
+
+
+def test_pages_that_may_not_be_read_are_said(proc: Path) -> None:
+    write_proc(proc, port=PORT, tasks={7: ONE})
+    (proc / "7/numa_maps").unlink()
+
+    with pytest.raises(CommandError, match=r"cat: /proc/7/numa_maps: No such file or directory"):
+        proof.read(container(proc), PORT)
+
+
+def test_a_process_that_just_ended_shows_no_memory(proc: Path) -> None:
+    write_proc(proc, port=PORT, tasks={7: ONE})
+    write_numa_maps(proc, "")
+
+    with pytest.raises(CommandError) as refused:
+        proof.read(container(proc), PORT)
+
+    assert str(refused.value) == "process 7 shows no memory"
+
+
+@pytest.mark.parametrize(
+    ("by_node", "nodes", "least", "found"),
+    [
+        ({0: 99, 1: 1}, "0", 0.99, None),
+        ({0: 989, 1: 11}, "0", 0.99, "0.989: 989 MiB on node 0 and 11 MiB on node 1"),
+        ({1: 7}, "0", 0.99, "0: 7 MiB on node 1"),
+        ({1: 7}, "0", 0, None),
+        ({0: 5, 1: 5, 2: 1}, "0-1", 0.99, "0.909: 5 MiB on node 0 and 5 MiB on node 1 and 1"),
+        ({0: 5, 1: 5}, "0-1", 1, None),
+        ({1: 7}, None, 1, None),
+    ],
+    ids=["enough", "too little", "none", "nothing required", "a socket", "all of it", "not bound"],
+)
+def test_too_little_local_memory_is_a_fault_with_the_memory_of_each_node(
+    by_node: dict[int, int], nodes: str | None, least: float, found: str | None
+) -> None:
+    mib = {node: its << 20 for node, its in by_node.items()}
+    pages = Pages(anonymous=mib, model={}, libraries={0: 1 << 40})
+
+    faults = proof.Proof(cpus=(), memory_nodes=(), tasks=1, pages=pages).memory_faults(nodes, least)
+
+    assert len(faults) == (found is not None)
+    planned = f"local share of its memory: planned at least {least:g} on node {nodes}, "
+    assert all(fault.startswith(f"{planned}found {found}") for fault in faults)

@@ -85,9 +85,15 @@ def test_a_server_that_memory_ran_out_for_is_named_as_such(
     world: World, golden: Callable[[str], str]
 ) -> None:
     world.instance.status, world.instance.exit_code = "exited", 137
-    world.instance.out_of_memory = True
+    world.instance.out_of_memory, world.instance.memory_limit = True, 1792 << 20
 
     assert message_of(world, timeouts={"start_s": 3600}) == golden("out_of_memory")
+
+
+def test_memory_may_run_out_where_there_is_no_limit(world: World) -> None:
+    world.instance.status, world.instance.out_of_memory = "exited", True
+
+    assert "because memory ran out." in message_of(world, timeouts={"start_s": 3600})
 
 
 def test_a_generation_that_is_refused_is_told_with_its_answer(

@@ -11,8 +11,12 @@ from lifecycle.observe import Observation
 from lifecycle.status import Line, Status, look
 from tests.lifecycle.docker_double import refusal
 from tests.lifecycle.stack_double import FIRST, SECOND, Stack, stand_up_stack, write_stack_file
-from tests.lifecycle.world import MODEL, World, write_proc, write_sockets
+from tests.lifecycle.world import MODEL, World, write_numa_maps, write_proc, write_sockets
 
+ELSEWHERE = """\
+5590fffb7000 default heap anon=1024 dirty=1024 active=0 N0=1024 kernelpagesize_kB=4
+7ff4c22d0000 default anon=1537 dirty=1537 active=0 N1=1537 kernelpagesize_kB=4
+"""
 Captured = pytest.CaptureFixture[str]
 See = Callable[[Observation], None]
 
@@ -20,7 +24,7 @@ See = Callable[[Observation], None]
 @pytest.fixture
 def stack(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
     standing = stand_up_stack(world, tmp_path, monkeypatch)
-    monkeypatch.setattr("lifecycle.status.observe", lambda *_: Observation())
+    monkeypatch.setattr("lifecycle.observe_hosts.observe", lambda *_: Observation())
     world.server.answers[f"GET /v2/models/{MODEL}/ready"] = [(200, "")]
     return standing
 
@@ -28,7 +32,7 @@ def stack(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stac
 @pytest.fixture
 def see(monkeypatch: pytest.MonkeyPatch) -> See:
     """Has the look at the host find something."""
-    return lambda seen: monkeypatch.setattr("lifecycle.status.observe", lambda *_: seen)
+    return lambda seen: monkeypatch.setattr("lifecycle.observe_hosts.observe", lambda *_: seen)
 
 
 def row(status: Status, name: str) -> list[str]:
@@ -43,11 +47,12 @@ def test_a_stack_that_serves_is_a_table_and_a_total(stack: Stack) -> None:
     start = "2026-03-01 09:08:07"
     assert re.split(r"\s{2,}", heading)[:4] == ["instance", "NUMA node", "CPUs planned", "found"]
     assert first.split() == [
-        FIRST, "0", "0", "0", "0", "0", *start.split(), "2", "0", "open", "server:1",
+        FIRST, "0", "0", "0", "0", "0", "100%", *start.split(), "2", "0", "open", "server:1",
     ]  # fmt: skip
     assert second.split()[:2] == [SECOND, "0"]
     assert balancer.split() == [
-        "balancer", "-", "any", "0", "any", "0", *start.split(), "2", "0", "running", "nginx:1",
+        "balancer", "-", "any", "0", "any", "0", "-", *start.split(), "2", "0", "running",
+        "nginx:1",
     ]  # fmt: skip
     assert rest == ["", "2 of 2 instances serve at http://127.0.0.1:8000"]
     assert status.is_well
@@ -67,7 +72,7 @@ def test_connections_are_counted_in_the_instance(stack: Stack) -> None:
 
     status = look(stack.file)
 
-    assert (row(status, FIRST)[8], row(status, SECOND)[8]) == ("0", "4")
+    assert (row(status, FIRST)[9], row(status, SECOND)[9]) == ("0", "4")
 
 
 def test_what_the_kernel_enforces_is_shown_beside_what_was_planned(stack: Stack) -> None:
@@ -80,6 +85,38 @@ def test_what_the_kernel_enforces_is_shown_beside_what_was_planned(stack: Stack)
     assert row(status, FIRST)[2:6] == ["0", "0-1", "0", "0-1"]
     assert f"\nwrong: {FIRST} was re-pinned: CPUs: planned 0, found 0 and 0-1;" in status.render()
     assert not status.is_well
+
+
+def test_memory_that_lies_elsewhere_is_shown_and_wrong(stack: Stack) -> None:
+    write_numa_maps(stack.machines[FIRST].mounts["/proc"], ELSEWHERE)
+
+    status = look(stack.file)
+
+    assert row(status, FIRST)[6] == "39.9%"
+    assert (
+        f"\nwrong: {FIRST} has memory elsewhere: local share of its memory: planned at least 0.99 "
+        "on node 0, found 0.399: 4 MiB on node 0 and 6 MiB on node 1\n" in status.render()
+    )
+    assert not status.is_well
+
+
+def test_memory_that_need_not_be_local_is_shown_and_not_wrong(stack: Stack) -> None:
+    write_numa_maps(stack.machines[FIRST].mounts["/proc"], ELSEWHERE)
+    stack.machines[FIRST].labels["ovms-numa.memory-nodes"] = "any"
+
+    status = look(stack.file)
+
+    assert row(status, FIRST)[4:7] == ["any", "0", "39.9%"]
+    assert status.is_well
+
+
+def test_where_the_kernel_does_not_tell_pages_the_column_is_empty(stack: Stack) -> None:
+    write_numa_maps(stack.machines[FIRST].mounts["/proc"], None)
+
+    status = look(stack.file)
+
+    assert row(status, FIRST)[6] == "-"
+    assert status.is_well
 
 
 def test_a_fault_seen_on_the_host_is_said_once(stack: Stack, see: See) -> None:
@@ -99,7 +136,7 @@ def test_an_instance_that_does_not_run_has_no_placement(stack: Stack, see: See) 
 
     status = look(stack.file)
 
-    assert row(status, FIRST)[2:10] == ["0", "-", "0", "-", "-", "2", "-", "exited"]
+    assert row(status, FIRST)[2:11] == ["0", "-", "0", "-", "-", "-", "2", "-", "exited"]
     assert f"\nwrong: {FIRST} is exited, not running\n1 of 2 instances serves at" in status.render()
     assert not status.is_well
 
@@ -132,7 +169,7 @@ def test_a_container_that_ends_meanwhile_is_no_failure_of_the_command(stack: Sta
     status = look(stack.file)
 
     assert f"wrong: {FIRST} does not show where it runs: it is not running" in status.render()
-    assert row(status, FIRST)[8] == "-"
+    assert row(status, FIRST)[9] == "-"
 
 
 def test_a_cordoned_instance_is_shown_and_nothing_is_wrong(stack: Stack, see: See) -> None:
@@ -142,7 +179,7 @@ def test_a_cordoned_instance_is_shown_and_nothing_is_wrong(stack: Stack, see: Se
 
     status = look(stack.file)
 
-    assert row(status, FIRST)[9] == "cordoned"
+    assert row(status, FIRST)[10] == "cordoned"
     assert f"\n\ncordoned: {FIRST}\n1 of 2 instances serves at" in status.render()
     assert status.is_well
 
@@ -171,7 +208,7 @@ def test_a_closed_instance_that_waits_for_an_update_is_not_well(stack: Stack) ->
 
     status = look(stack.file)
 
-    assert row(status, FIRST)[9] == "closed"
+    assert row(status, FIRST)[10] == "closed"
     assert not status.is_well
 
 
@@ -281,6 +318,6 @@ def test_the_faults_of_the_settings_are_all_said(tmp_path: Path, capsys: Capture
 
 def test_a_line_that_is_open_and_wrong_does_not_serve() -> None:
     line = Line(name=FIRST, cells=("",) * 10, is_open=True, faults=("was re-pinned",))
-    status = Status(endpoint=None, lines=(line,), cordoned=frozenset(), gone=())
+    status = Status(endpoint=None, lines=(line,), cordoned=frozenset(), gone=(), unreached={})
 
     assert status.serving == ()

@@ -56,6 +56,13 @@ readlink {volume}/current > {volume}/loaded
 """
 
 
+# 4 MiB of its own and a model of 2 MiB, all on node 0.
+LOCAL = """\
+5590fffb7000 default heap anon=1024 dirty=1024 active=0 N0=1024 kernelpagesize_kB=4
+7ff4b1c00000 default file=/workspace/m/openvino_model.bin mapped=512 N0=512 kernelpagesize_kB=4
+"""
+
+
 def write_proc(
     proc: Path,
     *,
@@ -63,8 +70,10 @@ def write_proc(
     tasks: Mapping[int, tuple[str, str]],
     connections: int = 0,
     tcp6: str | None = None,
+    numa_maps: str | None = LOCAL,
 ) -> None:
     """Write what /proc shows of a server, process 7, whose tasks have these CPUs and memory."""
+    write_numa_maps(proc, numa_maps)
     links = {"1/fd/0": "/dev/null", "1/fd/1": "pipe:[118848]", "7/fd/0": "/dev/null"}
     for path, target in (links | {"7/fd/3": "socket:[119100]"}).items():
         (proc / path).parent.mkdir(parents=True, exist_ok=True)
@@ -75,6 +84,16 @@ def write_proc(
         status.parent.mkdir(parents=True, exist_ok=True)
         status.write_text(_STATUS.format(task=task, cpus=cpus, memory=memory))
     write_sockets(proc, port=port, connections=connections, tcp6=tcp6)
+
+
+def write_numa_maps(proc: Path, text: str | None) -> None:
+    """Write where the pages of the server lie; none: as a kernel without NUMA."""
+    for process in ("self", "7"):
+        maps = proc / process / "numa_maps"
+        maps.parent.mkdir(parents=True, exist_ok=True)
+        maps.unlink(missing_ok=True)
+        if text is not None:
+            maps.write_text(text)
 
 
 def write_sockets(proc: Path, *, port: int, connections: int, tcp6: str | None = None) -> None:
@@ -109,6 +128,8 @@ class World:
     said: list[str] = field(default_factory=list)
     # The CPUs and memory nodes that the kernel enforces; none: those that were set.
     enforced: tuple[str, str] | None = None
+    # Where the server's pages lie once it is started; none: as a kernel without NUMA.
+    numa_maps: str | None = LOCAL
 
     def spec(self, **changes: Any) -> Activation:
         return Activation.model_validate(activation(**{"port": self.server.port, **changes}))
@@ -132,7 +153,8 @@ class World:
 
     def show_tasks(self) -> None:
         lists = self.enforced or (self.instance.cpus, self.instance.memory_nodes)
-        write_proc(self.proc, port=self.server.port, tasks={7: lists, 12: lists})
+        tasks = {7: lists, 12: lists}
+        write_proc(self.proc, port=self.server.port, tasks=tasks, numa_maps=self.numa_maps)
 
     def load(self) -> None:
         """Have Nginx run with what is current."""

@@ -1,6 +1,6 @@
 import json
 
-from planner.document import plan_document
+from planner.document import plan_document, unplaced_document
 from planner.placement import plan
 from tests.planner.worlds import ONE_NODE, TWO_NODES_SMT, make_host, make_settings
 
@@ -31,3 +31,11 @@ def test_what_is_not_bound_is_any() -> None:
     (instance,) = plan_document(plan(settings, {"box": make_host(ONE_NODE)}))
 
     assert (instance["cpus"], instance["memory_nodes"]) == ("any", "any")
+
+
+def test_what_gets_no_instance_is_there_with_the_reason() -> None:
+    made = plan(make_settings(), {"box": make_host(TWO_NODES_SMT, without_memory=[1])})
+
+    assert unplaced_document(made) == [
+        {"host": "box", "unit": "NUMA node 1", "reason": "has no memory"}
+    ]

@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -45,10 +46,10 @@ def test_flags_follow_in_order_of_name_whatever_the_order_they_are_written_in() 
     assert command == command_of(flags=dict(reversed(flags.items())))
 
 
-def single_of(**single: Any) -> tuple[str, ...]:
+def single_of(server: Mapping[str, Any] | None = None, **single: Any) -> tuple[str, ...]:
     keys = {key.replace("_", "-"): value for key, value in single.items()}
     models = {"single": {"path": "smollm2-135m-instruct", **keys}}
-    settings = make_settings(models=models, placement={"smt": "siblings"})
+    settings = make_settings(models=models, placement={"smt": "siblings"}, server=server or {})
     placements = plan(settings, {"box": make_host(TWO_NODES_SMT)}).placements
     return server_command(settings, placements[0])
 
@@ -69,7 +70,7 @@ def test_one_model_is_served_by_flags_of_its_own_and_never_beside_a_config_json(
         "--cache_size",
         "0",
         "--plugin_config",
-        '{"INFERENCE_NUM_THREADS":4}',
+        '{"ENABLE_MMAP":false,"INFERENCE_NUM_THREADS":4}',
     )
     assert "--config_path" not in command
     assert command[command.index("--rest_port") :] == command_of()[2:]
@@ -91,8 +92,15 @@ def test_flags_of_one_model_are_written_as_ovms_reads_them() -> None:
     assert (flags["--max_num_seqs"], flags["--kv_cache_precision"]) == ("8", "u8")
     assert flags["--tool_parser"] == "hermes3"
     assert flags["--plugin_config"] == (
-        '{"ENABLE_CPU_PINNING":true,"INFERENCE_NUM_THREADS":4,"PERFORMANCE_HINT":"LATENCY"}'
+        '{"ENABLE_CPU_PINNING":true,"ENABLE_MMAP":false,"INFERENCE_NUM_THREADS":4,'
+        '"PERFORMANCE_HINT":"LATENCY"}'
     )
+
+
+def test_shared_weights_are_left_to_the_servers_default_which_maps_them() -> None:
+    command = single_of(server={"weights": "shared"})
+
+    assert command[command.index("--plugin_config") + 1] == '{"INFERENCE_NUM_THREADS":4}'
 
 
 def test_the_graph_pool_that_can_stall_a_server_is_off() -> None:

@@ -52,9 +52,32 @@ def test_a_plan_is_shown_as_the_golden_table(name: str) -> None:
     assert table == (GOLDEN / name).read_text()
 
 
-def test_a_plan_with_nothing_to_say_ends_with_the_endpoint() -> None:
+def test_a_plan_with_nothing_to_say_ends_with_endpoint_and_weights() -> None:
     settings = make_settings(placement={"reserved-cpus": "0,4"}, balancer={"cpus": "0"})
 
     table = render_table(plan(settings, {"box": make_host(TWO_NODES)}), settings)
 
-    assert table.splitlines()[-1].startswith("endpoint: http://127.0.0.1:8000 (balancer on CPUs 0)")
+    endpoint, weights = table.splitlines()[-2:]
+    assert endpoint.startswith("endpoint: http://127.0.0.1:8000 (balancer on CPUs 0)")
+    assert weights.startswith("weights: shared, one copy a host: ")
+
+
+@pytest.mark.parametrize(
+    ("server", "words"),
+    [
+        ({}, "private, 2 copies: each instance has its own in memory of its NUMA node"),
+        ({"weights": "private"}, "private, 2 copies: each"),
+        (
+            {"weights": "shared"},
+            "shared, one copy a host: in the page cache, on the NUMA node that read it first",
+        ),
+    ],
+)
+def test_a_plan_says_what_holding_the_weights_costs(server: dict[str, str], words: str) -> None:
+    single = {"single": {"path": "smollm2-135m-instruct"}}
+    settings = make_settings(server=server, models=single)
+
+    table = render_table(plan(settings, {"box": make_host(TWO_NODES)}), settings)
+
+    assert f"\nweights: {words}" in table
+    assert "graph.pbtxt" not in table

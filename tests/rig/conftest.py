@@ -27,8 +27,16 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
     if found is not None and machine.is_alive(place, found.pid) and found.topology == topology:
         yield from _used(Rig(place, found))
         return
+    # Beside one of another topology, or of another checkout.
+    place = Place(place.folder / "tests")
     machine.stop(place)
-    running = machine.start(place, machine.Plan(topology=topology, disk=disk.stocked()))
+    plan = machine.Plan(
+        topology=topology,
+        disk=disk.stocked(),
+        ssh_port=machine.free_port(),
+        ports=(machine.free_port(),),
+    )
+    running = machine.start(place, plan)
     try:
         yield from _used(Rig(place, running))
     finally:
@@ -41,12 +49,23 @@ def _used(rig: Rig) -> Iterator[Rig]:
         yield rig
 
 
+def rig_settings(rig: Rig) -> dict[str, Any]:
+    """Return the settings of Pulumi.rig.yaml, for the topology and ports of *rig*."""
+    file = ROOT / "Pulumi.rig.yaml"
+    settings: dict[str, Any] = dict(stack_settings(file.read_text(), file.name))
+    settings["hosts"]["rig"] |= {
+        "docker": rig.where.docker,
+        "known-hosts": str(rig.place.known_hosts.relative_to(ROOT)),
+        "topology": f"hosts/{HOSTS[rig.running.topology]}.json",
+    }
+    settings["balancer"]["port"] = rig.running.ports[0]
+    return settings
+
+
 @pytest.fixture(scope="session")
 def rig_created(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, Run]]:
     """The stack of Pulumi.rig.yaml on the rig, and the run that made it from nothing."""
-    file = ROOT / "Pulumi.rig.yaml"
-    settings: dict[str, Any] = dict(stack_settings(file.read_text(), file.name))
-    settings["hosts"]["rig"]["topology"] = f"hosts/{HOSTS[rig.running.topology]}.json"
+    settings = rig_settings(rig)
     folder = tmp_path_factory.mktemp("rig")
     # A stack of another name than the file's, which `make up STACK=rig` may have the state of.
     stack = Stack(name="rig-test", folder=folder, settings=settings, client=rig.client)

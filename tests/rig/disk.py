@@ -1,6 +1,5 @@
 """The disk that a rig is started from: the root file system, stocked with images and models."""
 
-import socket
 import tempfile
 import time
 from pathlib import Path
@@ -39,7 +38,7 @@ def _fill(below: Path, disk: Path) -> None:
         stock.write_stock(tar)
         say("rig: loading images and models into a disk that is kept (about two minutes)")
         plan = machine.Plan(
-            topology="2-nodes", disk=below, extra=tar, ssh_port=_free_port(), ports=()
+            topology="2-nodes", disk=below, extra=tar, ssh_port=machine.free_port(), ports=()
         )
         try:
             running = machine.start(place, plan)
@@ -49,8 +48,3 @@ def _fill(below: Path, disk: Path) -> None:
         finally:
             machine.stop(place)
     say(f"rig: stocked a disk in {time.monotonic() - started:.0f} s")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from dataclasses import dataclass
@@ -72,6 +73,12 @@ def start(place: Place, plan: Plan) -> Running:
         f"the rig ({plan.topology}) was not ready within {_READY_S} s, {_ATTEMPTS} times. "
         f"See what {place.console} ends with; it needs two idle CPUs and 4 GiB of memory"
     )
+
+
+def free_port() -> int:
+    """Return a port of this machine's loopback that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 def power_off(place: Place, running: Running) -> None:
@@ -164,7 +171,7 @@ def _launch(place: Place, plan: Plan) -> Running:
     if done.returncode:
         raise RigError(
             f"QEMU did not start: {done.stderr.strip()}. See that its ports are free, and that "
-            "there are 6 GiB of memory"
+            "there are 8 GiB of memory"
         )
     running = Running(
         pid=int(pid_file.read_text()),
@@ -209,7 +216,8 @@ def wait_until_ready(place: Place, running: Running) -> bool:
         if not is_alive(place, running.pid):
             return False
         try:
-            run(place, running, "docker info --format .", timeout_s=min(20, left))
+            # Answers when the engine does: systemd listens for it from early on.
+            run(place, running, "docker info --format .", timeout_s=left)
         except RigError:
             time.sleep(1)
         else:

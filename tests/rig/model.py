@@ -17,7 +17,12 @@ from typing import BinaryIO, Final
 
 _ALIGNMENT: Final = 32
 _UINT32, _FLOAT32, _STRING, _ARRAY, _INT32 = 4, 6, 8, 9, 5
-_F32, _F16 = 0, 1
+_F32, _F16, _Q8_0 = 0, 1, 8
+_Q8_0_NUMBERS: Final = 32
+"""Of one block: a scale in f16, and so many whole numbers of 8 bits."""
+_MOSTLY_F16, _MOSTLY_Q8_0 = 1, 7
+"""Of a file: what most of its tensors are."""
+_SPREAD: Final = 0.05
 _NORMAL, _CONTROL = 1, 3
 """Kinds of tokens: text, and what only a template writes."""
 
@@ -39,23 +44,39 @@ class Shape:
         hidden: length of an embedding, a multiple of 64.
         layers: how many.
         heads: of attention; *hidden* is a multiple.
+        quantised: its matrices are Q8_0 instead of f16.
     """
 
     hidden: int
     layers: int
     heads: int
+    quantised: bool = False
 
     @property
     def inner(self) -> int:
         """The feed-forward layers' width."""
         return 4 * self.hidden
 
+    def kind(self, dimensions: tuple[int, ...]) -> int:
+        """Return how a tensor's numbers are written; vectors stay whole."""
+        if len(dimensions) == 1:
+            return _F32
+        return _Q8_0 if self.quantised else _F16
+
+    def bytes_of(self, dimensions: tuple[int, ...]) -> int:
+        """Return the length of a tensor."""
+        numbers = math.prod(dimensions)
+        if self.kind(dimensions) == _Q8_0:
+            return numbers // _Q8_0_NUMBERS * (2 + _Q8_0_NUMBERS)
+        return numbers * (4 if self.kind(dimensions) == _F32 else 2)
+
 
 SHAPES: Final = {
     "tiny": Shape(hidden=64, layers=2, heads=2),
     "middle": Shape(hidden=512, layers=16, heads=8),
+    "quantised": Shape(hidden=512, layers=16, heads=8, quantised=True),
 }
-"""By name: one that answers at once, and one whose 135 MB are seen where memory is measured."""
+"""By name: one that answers at once, and two of 135 and 71 MB, for where memory is measured."""
 
 
 def write_gguf(path: Path, shape: Shape) -> None:
@@ -68,13 +89,12 @@ def write_gguf(path: Path, shape: Shape) -> None:
         file.write(b"".join(pairs))
         offset = 0
         for name, dimensions in tensors:
-            kind = _kind(dimensions)
             sizes = struct.pack(f"<{len(dimensions)}Q", *dimensions)
             head = _text(name) + struct.pack("<I", len(dimensions)) + sizes
-            file.write(head + struct.pack("<IQ", kind, offset))
-            offset += _padded(_bytes(dimensions))
+            file.write(head + struct.pack("<IQ", shape.kind(dimensions), offset))
+            offset += _padded(shape.bytes_of(dimensions))
         file.write(bytes(-file.tell() % _ALIGNMENT))
-        weights = _Weights()
+        weights = _Weights(shape)
         for _, dimensions in tensors:
             weights.write(file, dimensions)
 
@@ -96,34 +116,34 @@ def _tensors(shape: Shape, tokens: int) -> Iterator[tuple[str, tuple[int, ...]]]
 
 
 class _Weights:
-    """Normal numbers, of which some are made and then used again, each time further on."""
+    """Random numbers, of which some are made and then used again, each time further on."""
 
-    def __init__(self) -> None:
+    def __init__(self, shape: Shape) -> None:
         chance = random.Random(2026)  # noqa: S311 - weights, not secrets
         count = 1 << 16
-        spread = 0.05
-        numbers = (chance.gauss(0, spread) for _ in range(count))
-        self._pool = struct.pack(f"<{count}e", *numbers)
+        self._shape = shape
         self._start = 0
+        if shape.quantised:
+            # Whole numbers of 8 bits, each as likely as any other, spread by 128 / √3.
+            scale = struct.pack("<e", _SPREAD / (128 / math.sqrt(3)))
+            blocks = range(count // _Q8_0_NUMBERS)
+            self._pool = b"".join(scale + chance.randbytes(_Q8_0_NUMBERS) for _ in blocks)
+            self._step = 2 + _Q8_0_NUMBERS
+        else:
+            numbers = (chance.gauss(0, _SPREAD) for _ in range(count))
+            self._pool = struct.pack(f"<{count}e", *numbers)
+            self._step = 2
 
     def write(self, file: BinaryIO, dimensions: tuple[int, ...]) -> None:
-        size = _bytes(dimensions)
-        if _kind(dimensions) == _F32:
+        size = self._shape.bytes_of(dimensions)
+        if self._shape.kind(dimensions) == _F32:
             file.write(struct.pack("<f", 1.0) * dimensions[0])
         else:
-            # An odd step, so that no two layers are the same.
-            self._start = (self._start + 2 * 7919) % len(self._pool)
+            # An odd number of steps, so that no two layers are the same.
+            self._start = (self._start + self._step * 7919) % len(self._pool)
             pool = self._pool[self._start :] + self._pool[: self._start]
             file.write((pool * (size // len(pool) + 1))[:size])
         file.write(bytes(_padded(size) - size))
-
-
-def _kind(dimensions: tuple[int, ...]) -> int:
-    return _F32 if len(dimensions) == 1 else _F16
-
-
-def _bytes(dimensions: tuple[int, ...]) -> int:
-    return math.prod(dimensions) * (4 if _kind(dimensions) == _F32 else 2)
 
 
 def _padded(size: int) -> int:
@@ -145,7 +165,7 @@ def _metadata(shape: Shape, tokens: tuple[str, ...]) -> Iterator[bytes]:
     yield _pair("general.architecture", _STRING, _text("llama"))
     yield _pair("general.name", _STRING, _text(f"random {shape.hidden}x{shape.layers}"))
     numbers = {
-        "general.file_type": _F16,
+        "general.file_type": _MOSTLY_Q8_0 if shape.quantised else _MOSTLY_F16,
         "llama.block_count": shape.layers,
         "llama.context_length": 2048,
         "llama.embedding_length": shape.hidden,

@@ -73,10 +73,10 @@ TOPOLOGIES: Final[Mapping[str, Topology]] = {
     "2-nodes": Topology(nodes=_two("0-3", "4-7")),
     "snc-4-nodes": Topology(
         nodes=(
-            Node("0-1", 1536, 0),
-            Node("2-3", 1536, 0),
-            Node("4-5", 1536, 1),
-            Node("6-7", 1536, 1),
+            Node("0-1", 2048, 0),
+            Node("2-3", 2048, 0),
+            Node("4-5", 2048, 1),
+            Node("6-7", 2048, 1),
         )
     ),
     "smt": Topology(nodes=_two("0-3", "4-7"), threads=2),

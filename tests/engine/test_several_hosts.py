@@ -182,7 +182,7 @@ def test_a_host_that_is_not_reached_comes_last_and_fails_in_words(
     assert f"not looked at: {url}: connecting to Docker: no engine answers" in quiet.output
     assert run.status != 0
     assert f"{FAR}: taking it out of service: its host is not reached: {url}: no " in run.output
-    assert "`make forget HOST=far`" in run.output
+    assert "`make forget HOST=far STACK=NAME`" in run.output
     assert stack.container(NEAR).id != before
     assert {"balancer-pushed", f"{NEAR}-activation"} <= set(
         run.names("update", "create-replacement")

@@ -172,4 +172,4 @@ def test_an_instance_of_a_host_that_is_not_reached_stays_open(
     assert "its host is not reached: unix:///var/run/docker.sock: it is silent" in str(
         refused.value
     )
-    assert "`make forget HOST=far`" in str(refused.value)
+    assert "`make forget HOST=far STACK=NAME`" in str(refused.value)

@@ -57,7 +57,7 @@ def settings(daemons: list[PrivateDaemon]) -> dict[str, Any]:
     return {
         "hosts": {"near": {"subnet": f"172.30.{octet}.0/27"}, **others},
         "placement": {"cores-per-instance": 1, "cpu-sharing": "allowed"},
-        "balancer": {"host": "near", "port": 18120 + len(daemons)},
+        "balancer": {"host": "near", "port": 18140 + len(daemons)},
         "rollout": {"drain": False, "stop-timeout-s": 5},
     }
 

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from lifecycle.balancer_config import read_all
-from tests.engine.operator import Done, Operator, asked, table_rows
+from tests.engine.operator import Done, Operator, asked, run_module, table_rows
 from tests.engine.private_daemon import PROGRAMS, PrivateDaemon
-from tests.engine.stack import ROOT, Stack
+from tests.engine.stack import Stack
 
 pytestmark = pytest.mark.engine
 
@@ -259,7 +259,7 @@ def test_a_forgotten_host_that_comes_back_is_recovered_and_added_again(
     stack.configure({**both, **CHANGED})
 
     refused = stack.up()
-    recovered = _run(stack, "lifecycle.recover", "--stack", stack.name)
+    recovered = run_module(stack, "lifecycle.recover", "--stack", stack.name)
     run = stack.up()
 
     assert refused.status != 0
@@ -300,17 +300,4 @@ def _nothing_to_do(stack: Stack) -> None:
 
 
 def _forget(stack: Stack, host: str) -> Done:
-    return _run(stack, "lifecycle.forget", "--stack", stack.name, "--host", host)
-
-
-def _run(stack: Stack, module: str, *arguments: str) -> Done:
-    done = subprocess.run(
-        ["venv/bin/python", "-m", module, *arguments],
-        cwd=ROOT,
-        env=stack.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    return Done(done.returncode, done.stdout, done.stderr)
+    return run_module(stack, "lifecycle.forget", "--stack", stack.name, "--host", host)

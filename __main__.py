@@ -19,7 +19,7 @@ from lifecycle.conflicts import refuse_conflicts
 from lifecycle.errors import LifecycleError
 from lifecycle.model_files import read_model_files
 from lifecycle.observe import Observation
-from lifecycle.observe_hosts import Expected, observe_hosts
+from lifecycle.observe_hosts import Expected, observe_hosts, refuse_without_balancer
 from lifecycle.probe import read_topology
 from planner.document import plan_document, unplaced_document
 from planner.errors import PlanError
@@ -34,6 +34,11 @@ from planner.topology import HostTopology
 # How the SDK's own executor ends after an error that it has shown. Any other status makes the
 # engine add an error of its own, "an unhandled error occurred", which buries what is wrong.
 _SAID = 32
+
+UNREACHED = (
+    "Until then: what the stack has on {host} stays as it is. A change there comes last and fails, "
+    "and the next `pulumi up` that reaches {host} makes it."
+)
 
 
 async def main() -> dict[str, object]:
@@ -98,14 +103,17 @@ def look(
         for name, told in hosts.items()
     }
     told = next(iter(hosts.values()))
+    front = told.settings.balancer_host
     observations: dict[str, Observation] = {}
-    for name, seen in observe_hosts(expected, told.labels).items():
+    for name, seen in observe_hosts(expected, told.labels, balancer_host=front).items():
         if isinstance(seen, Observation):
             observations[name] = seen
             continue
-        if not pulumi.runtime.is_dry_run():
-            raise seen
-        pulumi.log.warn(f"not looked at: {seen}")
+        # A preview of hosts elsewhere needs none of them.
+        local = expected[name].where.docker.startswith("unix:")
+        if name == front and (local or not pulumi.runtime.is_dry_run()):
+            raise refuse_without_balancer(seen, len(expected))
+        pulumi.log.warn(f"not looked at: {seen}\n  {UNREACHED.format(host=name)}")
     refuse_changed_hosts(plan, told.settings, topologies, observations)
     refuse_conflicts(plan, told.settings, observations)
     for seen in observations.values():

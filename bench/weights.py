@@ -200,7 +200,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--output", type=Path, help="the file to write; left out: print it")
     arguments = parser.parse_args(argv)
     stack = read_stack_file(arguments.stack)
-    client = reach(stack.where, timeout_s=600).client
+    (where,) = stack.hosts.values()
+    client = reach(where, timeout_s=600).client
     measured = []
     with weights_host(client, stack.settings.server.image, arguments.below) as host:
         for case in cases(arguments.models, sorted(host.cpus)[:2]):

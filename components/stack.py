@@ -1,7 +1,8 @@
 """A whole stack: images, models, balancer and instances on all its hosts."""
 
+import asyncio
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -18,6 +19,8 @@ from components.network import network
 from planner.placement import Plan
 from planner.rollout import Rollout
 
+_Awaited = Sequence[Awaitable[pulumi.Resource]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Host:
@@ -28,6 +31,8 @@ class _Host:
     images: dict[str, Image]
     models: list[pulumi.Resource]
     models_source: dict[str, pulumi.Input[str]]
+    alone: pulumi.ResourceOptions
+    """The options of what waits for nothing else on the host."""
 
     @property
     def server(self) -> Image:
@@ -52,8 +57,20 @@ def declare_stack(
     state_id = command.local.Command(
         "state-id", **action("identity"), opts=pulumi.ResourceOptions(ignore_changes=["create"])
     )
+    # What changes on a host that is not reached fails, and the engine then begins nothing more:
+    # so all of it waits until every instance of the others is active.
+    loop = asyncio.get_running_loop()
+    active: dict[str, asyncio.Future[pulumi.Resource]] = {
+        placement.name: loop.create_future()
+        for placement in plan.placements
+        if hosts[placement.host].seen.reachable
+    }
     declared = {
-        name: _declare_host(dataclasses.replace(told, state_id=state_id.stdout), hashes)
+        name: _declare_host(
+            dataclasses.replace(told, state_id=state_id.stdout),
+            hashes,
+            () if told.seen.reachable else tuple(active.values()),
+        )
         for name, told in hosts.items()
     }
     front = next(host for host in declared.values() if host.told.has_balancer)
@@ -62,19 +79,23 @@ def declare_stack(
         front.told.balancer(front.images["nginx"].reference, plan),
         pulumi.ResourceOptions(provider=front.provider, depends_on=[front.images["nginx"]]),
     )
-    return balancer, _declare_fleet(declared, plan, rollout, balancer)
+    fleet = _declare_fleet(declared, plan, rollout, balancer)
+    for name, future in active.items():
+        future.set_result(fleet.servers[name].activation)
+    return balancer, fleet
 
 
-def _declare_host(told: Arguments, hashes: Mapping[str, str]) -> _Host:
+def _declare_host(told: Arguments, hashes: Mapping[str, str], last: _Awaited) -> _Host:
     where = told.host.where
     provider = docker.Provider(
         f"docker-{told.host_name}",
         host=where.docker,
         ssh_opts=where.ssh_options() if where.is_remote else None,
+        cert_path=where.tls,
     )
 
     def after(*resources: pulumi.Resource) -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions(provider=provider, depends_on=list(resources))
+        return pulumi.ResourceOptions(provider=provider, depends_on=[*resources, *last])
 
     images: dict[str, Image] = {}
     for role, args in told.images(hashes).items():
@@ -90,7 +111,14 @@ def _declare_host(told: Arguments, hashes: Mapping[str, str]) -> _Host:
             after(converter),
         )
         models, source = [store], {"volume_name": store.volume}
-    return _Host(told=told, provider=provider, images=images, models=models, models_source=source)
+    return _Host(
+        told=told,
+        provider=provider,
+        images=images,
+        models=models,
+        models_source=source,
+        alone=after(),
+    )
 
 
 def _declare_fleet(
@@ -131,6 +159,6 @@ def _network(host: _Host) -> pulumi.Output[str]:
         "instances",
         told.owned(),
         told.seen,
-        pulumi.ResourceOptions(provider=host.provider),
+        host.alone,
         subnet=str(told.host.subnet),
     ).name

@@ -227,7 +227,7 @@ def _wait_for(link: Link, balancer: BalancerRef, generation: int) -> None:
 
 def loaded_generation(link: Link, balancer: BalancerRef) -> int | None:
     """Return the generation that a worker of the balancer answers with, or none."""
-    connection = link.http(balancer.address, HTTP_PORT, 3)
+    connection = link.http(balancer.address, HTTP_PORT, 3, inside=balancer.container)
     try:
         connection.request("GET", "/healthz")
         return int(json.loads(connection.getresponse().read())["generation"])

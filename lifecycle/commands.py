@@ -67,7 +67,8 @@ def run(arguments: argparse.Namespace) -> Answer:
 
     stack = read_stack_file(arguments.stack_file)
     step = f"`make {arguments.action}`"
-    with speaking_with(stack.where.docker, step=step, subject=stack.name, again="this"):
+    hosts = " or ".join(where.docker for where in stack.hosts.values())
+    with speaking_with(hosts, step=step, subject=stack.name, again="this"):
         return _run(arguments, stack)
 
 

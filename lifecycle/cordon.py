@@ -7,7 +7,8 @@ instance. As long as it is there, updates and repairs leave the instance closed.
 
 from lifecycle import balancer_config, member, proof
 from lifecycle.errors import LifecycleError
-from lifecycle.found import Found, find_stack, placement, port_of, reference
+from lifecycle.found import BALANCER, Found, find_stack, placement, port_of, reference
+from lifecycle.member import host_of
 from lifecycle.observe import cordoned_in
 from lifecycle.stack_file import StackFile
 
@@ -30,8 +31,9 @@ def cordon(stack: StackFile, name: str, *, force: bool) -> str:
         LifecycleError: there is no such instance, or no other that is open, or the change failed.
     """
     found = find_stack(stack)
-    if name not in found.instances:
-        raise _unknown(found, name, tuple(found.instances))
+    reference(found)
+    if name not in found.known():
+        raise _unknown(found, name, tuple(found.known()))
     if found.open_instances() == [name] and not force:
         raise _the_last(found, name)
     content = found.files.get(member.member_path(name))
@@ -39,7 +41,7 @@ def cordon(stack: StackFile, name: str, *, force: bool) -> str:
     if content is not None and member.is_open(content):
         put[member.member_path(name)] = _turned(content, is_open=False)
     if len(put) > 1 or name not in cordoned_in(found.files):
-        balancer_config.change(found.link, reference(found), put)
+        balancer_config.change(found.links[BALANCER], reference(found), put)
     return f"{name} is cordoned; {_open_now(stack)}{_in_flight(found, name)}"
 
 
@@ -55,9 +57,10 @@ def uncordon(stack: StackFile, name: str) -> str:
             as it does not run as planned. The cordon is then off all the same.
     """
     found = find_stack(stack)
+    reference(found)
     cordoned = cordoned_in(found.files)
-    if name not in {*found.instances, *cordoned}:
-        raise _unknown(found, name, tuple(cordoned or found.instances))
+    if name not in {*found.known(), *cordoned}:
+        raise _unknown(found, name, tuple(cordoned or found.known()))
     if name not in cordoned and found.is_open(name):
         return f"{name} was not cordoned; {_open_now(stack)}"
     reason = _unfit(found, name)
@@ -66,9 +69,9 @@ def uncordon(stack: StackFile, name: str) -> str:
         raise _stays_closed(found, name, f"it {reason}")
     path, mark = member.member_path(name), member.cordon_path(name)
     put = {} if reason else {path: _turned(found.files[path], is_open=True)}
-    balancer_config.change(found.link, reference(found), put, remove=(mark,))
-    if name not in found.instances:
-        return f"{name} is not cordoned any more; the stack has no such instance on its host"
+    balancer_config.change(found.links[BALANCER], reference(found), put, remove=(mark,))
+    if name not in found.known():
+        return f"{name} is not cordoned any more; the stack has no such instance on its hosts"
     if reason:
         raise _stays_closed(found, name, f"the cordon is off, but it {reason}")
     return f"{name} is open again; {_open_now(stack)}"
@@ -90,6 +93,8 @@ def _turned(content: bytes, *, is_open: bool) -> bytes:
 def _unfit(found: Found, name: str) -> str | None:
     """Say why the instance *name* cannot be opened, as the end of a sentence."""
     container = found.instances.get(name)
+    if container is None and host_of(name) in found.unreached:
+        return "is on a host that is not reached"
     if container is None:
         return "is not there"
     if container.status != "running":
@@ -103,10 +108,13 @@ def _unfit(found: Found, name: str) -> str | None:
 def _open_now(stack: StackFile) -> str:
     found = find_stack(stack)
     count, total = len(found.open_instances()), len(found.instances)
-    return f"{count} of {total} instances {'is' if count == 1 else 'are'} open"
+    unseen = f" (without {', '.join(sorted(found.unreached))})" if found.unreached else ""
+    return f"{count} of {total} instances {'is' if count == 1 else 'are'} open{unseen}"
 
 
 def _in_flight(found: Found, name: str) -> str:
+    if name not in found.instances:
+        return "; what it has in flight is not known, as its host is not reached"
     container = found.instances[name]
     if container.status != "running":
         return ""

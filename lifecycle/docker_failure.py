@@ -1,16 +1,18 @@
 """What went wrong between here and a Docker engine, in words."""
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
 
-from lifecycle.errors import LifecycleError, UnreachableError
+from lifecycle.errors import LifecycleError, RefusedError, UnreachableError
 
 
 def unanswered(url: str, error: Exception) -> LifecycleError:
-    """Return what says that no engine answers at *url*."""
+    """Return what says that no engine answers at *url*, or that it lets this user not in."""
+    kind: type[LifecycleError] = UnreachableError
     remedy = (
         "start Docker there (`make up` does on this machine), or correct `docker` of the host in "
         "the stack's settings"
@@ -20,7 +22,15 @@ def unanswered(url: str, error: Exception) -> LifecycleError:
             "add this user to the group that may (`usermod -aG docker USER`, then log in again), "
             "or run this as root"
         )
-    return LifecycleError(
+        kind = LifecycleError
+    if any(isinstance(one, ssl.SSLError) for one in _chain(error)):
+        remedy = (
+            "compare the certificates: the engine's must be of the authority in ca.pem and name "
+            "the host in the URL, and the client's of the authority that the engine trusts; none "
+            "may be over"
+        )
+        kind = RefusedError
+    return kind(
         subject=url,
         step="connecting to Docker",
         seen=f"no engine answers ({reason(error)})",
@@ -42,15 +52,15 @@ def speaking_with(
         again: the command that goes on once the fault is mended.
 
     Raises:
-        UnreachableError: the engine of another machine did not answer in time, or went away.
-        LifecycleError: it refused a call, or the one of this machine did not answer.
+        UnreachableError: the engine did not answer in time, or went away.
+        LifecycleError: it refused a call.
     """
     try:
         yield
     except (DockerException, RequestException) as error:
         seen, remedy = _in_words(url, error)
-        gone = url.startswith("ssh://") and not isinstance(error, APIError)
-        raise (UnreachableError if gone else LifecycleError)(
+        kind = LifecycleError if isinstance(error, APIError) else UnreachableError
+        raise kind(
             subject=subject or url,
             step=step,
             seen=seen,

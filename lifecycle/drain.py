@@ -6,6 +6,7 @@ from collections.abc import Callable
 from docker.models.containers import Container
 
 from lifecycle import balancer_config, docker_host, member, proof
+from lifecycle.errors import UnreachableError
 from lifecycle.reach import Link, reach
 from lifecycle.spec import Activation
 
@@ -25,14 +26,32 @@ def drain(spec: Activation, progress: Progress) -> dict[str, object]:
     Returns:
         The instance, and how many connections were still open when the wait ended; none where
         they could not be counted.
+
+    Raises:
+        UnreachableError: its host is not reached. It stays open then, as it may well serve.
+        LifecycleError: the balancer could not be changed.
     """
-    link = reach(spec.where)
+    try:
+        link = reach(spec.where)
+    except UnreachableError as error:
+        raise _left_open(spec, error) from None
     cut = close_and_wait(spec, link, progress)
     at_balancer = balancer_link(spec, link)
     if docker_host.find(at_balancer.client, spec.balancer.container) is not None:
         path = member.member_path(spec.instance)
         balancer_config.change(at_balancer, spec.balancer, {}, remove=(path,))
     return {"instance": spec.instance, "cut": cut}
+
+
+def _left_open(spec: Activation, error: UnreachableError) -> UnreachableError:
+    host = member.host_of(spec.instance)
+    return UnreachableError(
+        subject=spec.instance,
+        step="taking it out of service",
+        seen=f"its host is not reached: {error.subject}: {error.seen}",
+        remedy="bring that host back, then run `pulumi up` again: it goes on from here. One that "
+        f"is gone for good is taken out with `make forget HOST={host}`, where the stack has others",
+    )
 
 
 def balancer_link(spec: Activation, link: Link) -> Link:

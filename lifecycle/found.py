@@ -1,14 +1,17 @@
-"""What a stack has on its host, as the operator's commands find it: by labels, not by settings."""
+"""What a stack has on its hosts, as the operator's commands find it: by labels, not by settings."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 
 from docker.models.containers import Container
 
 from lifecycle import balancer_config, docker_host, member
-from lifecycle.errors import LifecycleError
+from lifecycle.docker_failure import speaking_with
+from lifecycle.errors import LifecycleError, UnreachableError
+from lifecycle.member import host_of, members
 from lifecycle.observe import addresses, planned
 from lifecycle.proof import Proof
 from lifecycle.proof import read as read_proof
@@ -24,21 +27,23 @@ BALANCER = "balancer"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """
-    A stack's containers, and the files of its balancer's current configuration.
+    A stack's containers on all hosts, and the files of its balancer's current configuration.
 
     Attributes:
         stack: whose.
-        link: to its host.
+        links: to the host of each instance and of the balancer, by its name.
         instances: by name, in the order of host, NUMA node and ordinal.
-        balancer: none where it is gone.
-        files: content by path; empty where the balancer is gone.
+        balancer: none where it is gone, or its host is not reached.
+        files: content by path; empty where there is no balancer.
+        unreached: the hosts that are not reached, by name, with the reason.
     """
 
     stack: StackFile
-    link: Link
+    links: Mapping[str, Link]
     instances: Mapping[str, Container]
     balancer: Container | None
     files: Mapping[str, bytes]
+    unreached: Mapping[str, UnreachableError]
 
     def is_open(self, name: str) -> bool:
         """Tell whether the instance *name* runs and the balancer sends it requests."""
@@ -47,8 +52,15 @@ class Found:
         return runs and content is not None and member.is_open(content)
 
     def open_instances(self) -> list[str]:
-        """Return the names of the instances that get requests."""
+        """Return the names of the instances that get requests, of hosts that are reached."""
         return [name for name in self.instances if self.is_open(name)]
+
+    def known(self) -> list[str]:
+        """Return the instances that are there, or on a host not reached and in the balancer."""
+        return [
+            *self.instances,
+            *sorted(name for name in members(self.files) if host_of(name) in self.unreached),
+        ]
 
     def containers(self) -> dict[str, Container]:
         """Return the instances by name, and the balancer as the last where there is one."""
@@ -58,22 +70,25 @@ class Found:
 
 def find_stack(stack: StackFile) -> Found:
     """
-    Look for the containers of *stack*.
+    Look for the containers of *stack* on all its hosts.
 
     Raises:
-        LifecycleError: no Docker engine answers, or it has nothing of the stack.
+        LifecycleError: none of the hosts is reached, one refuses, or they have nothing of the
+            stack.
     """
-    link = reach(stack.where)
-    own = [f"{key}={value}" for key, value in stack.labels.items()]
-    # A container inherits the labels of its image, whoever made it; a role only the stack gives.
-    found = link.client.containers.list(
-        all=True, ignore_removed=True, filters={"label": [*own, ROLE]}
-    )
-    if not found:
+    with ThreadPoolExecutor(len(stack.hosts)) as pool:
+        looked = dict(zip(stack.hosts, pool.map(_look(stack), stack.hosts), strict=True))
+    unreached = {name: one for name, one in looked.items() if isinstance(one, UnreachableError)}
+    reached = [one for one in looked.values() if not isinstance(one, UnreachableError)]
+    if not reached:
+        raise next(iter(unreached.values()))
+    found = [one for _, containers in reached for one in containers]
+    if not found and not unreached:
+        urls = " or ".join(where.docker for where in stack.hosts.values())
         raise LifecycleError(
             subject=stack.name,
             step="looking for its containers",
-            seen=f"the stack has none at {stack.where.docker}",
+            seen=f"the stack has none at {urls}",
             remedy=f"bring it up with `make up STACK={stack.name}`; if it runs elsewhere, correct "
             "`docker` of the host in the stack's settings",
         )
@@ -81,11 +96,36 @@ def find_stack(stack: StackFile) -> Found:
     instances = {one.labels[INSTANCE]: one for one in found if INSTANCE in one.labels}
     return Found(
         stack=stack,
-        link=link,
+        links={one.labels[ROLE]: link for link, containers in reached for one in containers},
         instances={name: instances[name] for name in sorted(instances, key=_by_numbers)},
         balancer=balancer,
         files=balancer_config.read_all(balancer) if balancer else {},
+        unreached=unreached,
     )
+
+
+_OnHost = tuple[Link, list[Container]]
+
+
+def _look(stack: StackFile) -> Callable[[str], _OnHost | UnreachableError]:
+    own = [f"{key}={value}" for key, value in stack.labels.items()]
+
+    def look(host: str) -> _OnHost | UnreachableError:
+        where = stack.hosts[host]
+        try:
+            # A silent engine is given up sooner than what a command may take.
+            reach(where, timeout_s=10)
+            link = reach(where)
+            with speaking_with(where.docker, step="looking for its containers", again="this"):
+                # A container inherits the labels of its image, whoever made it; a role only the
+                # stack gives.
+                return link, link.client.containers.list(
+                    all=True, ignore_removed=True, filters={"label": [*own, ROLE]}
+                )
+        except UnreachableError as error:
+            return error
+
+    return look
 
 
 def _by_numbers(name: str) -> list[tuple[int, str]]:
@@ -119,6 +159,18 @@ def address_of(container: Container) -> str:
     )
 
 
+def reached_at(container: Container) -> str:
+    """
+    Return the address at which the instance in *container* answers the balancer.
+
+    Raises:
+        LifecycleError: it has none.
+    """
+    bindings = container.attrs["HostConfig"].get("PortBindings") or {}
+    published = bindings.get(f"{port_of(container)}/tcp")
+    return str(published[0]["HostIp"]) if published else address_of(container)
+
+
 def placement(container: Container, min_local_share: float) -> tuple[Proof | None, tuple[str, ...]]:
     """
     Read where the server in *container* runs, and compare that with what was planned.
@@ -147,8 +199,10 @@ def reference(found: Found) -> BalancerRef:
     Tell how the balancer's configuration is changed.
 
     Raises:
-        LifecycleError: there is no balancer.
+        LifecycleError: there is no balancer, or its host is not reached.
     """
+    if found.balancer is None and found.unreached:
+        raise next(iter(found.unreached.values()))
     if found.balancer is None:
         raise LifecycleError(
             subject=found.stack.name,

@@ -4,6 +4,7 @@ from docker.models.containers import Container
 
 from lifecycle.errors import LifecycleError
 from lifecycle.found import find_stack
+from lifecycle.member import host_of
 from lifecycle.stack_file import StackFile
 
 
@@ -17,9 +18,13 @@ def last_logs(stack: StackFile, name: str, lines: int) -> str:
         lines: how many of each, at most.
 
     Raises:
-        LifecycleError: the stack has nothing on its host, or nothing of that name.
+        LifecycleError: the stack has nothing on its hosts, or nothing of that name; or the host
+            of that name is not reached.
     """
-    containers = find_stack(stack).containers()
+    found = find_stack(stack)
+    containers = found.containers()
+    if name not in containers and host_of(name) in found.unreached:
+        raise found.unreached[host_of(name)]
     if name and name not in containers:
         raise LifecycleError(
             subject=stack.name,
@@ -28,12 +33,14 @@ def last_logs(stack: StackFile, name: str, lines: int) -> str:
             remedy=f"name one of them with INSTANCE=NAME STACK={stack.name}, or none for all",
         )
     chosen = {name: containers[name]} if name else containers
-    width = max(map(len, chosen))
-    return "\n".join(
+    width = max(map(len, chosen), default=0)
+    told = [
         f"{name:<{width}} | {line}"
         for name, container in chosen.items()
         for line in _tail(container, lines)
-    )
+    ]
+    unread = {} if name else found.unreached
+    return "\n".join([*told, *(f"not looked at: {host}: {its}" for host, its in unread.items())])
 
 
 def _tail(container: Container, lines: int) -> list[str]:

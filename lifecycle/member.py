@@ -6,7 +6,8 @@ edited by hand; one that fits is what some `pulumi up` wrote, whatever the setti
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
 
 NGINX_CONF = "nginx.conf"
 
@@ -29,6 +30,19 @@ def _hash(text: str) -> str:
 def member_path(instance: str) -> str:
     """Return the path of *instance*'s member file inside a generation."""
     return f"members/{instance}.conf"
+
+
+def members(files: Mapping[str, bytes]) -> Iterator[str]:
+    """Yield the instances that have a member file among the balancer's *files*."""
+    for path in files:
+        name = PurePosixPath(path).stem
+        if path == member_path(name):
+            yield name
+
+
+def host_of(instance: str) -> str:
+    """Return the host in an instance's name, HOST-nodeN-ORDINAL."""
+    return instance.rsplit("-", 2)[0]
 
 
 def cordon_path(instance: str) -> str:

@@ -41,10 +41,12 @@ class Observation:
         faults: what is wrong with an instance or with `balancer`, as the end of a sentence that
             begins with its name.
         gone: what was there and is not any more, as whole sentences.
+        instances: all that are there.
         serving: the instances that run.
         missing_images: those of the images asked for that the host does not have.
         claims: what other stacks have of the host.
         cordoned: the instances that an operator holds closed; that is no fault.
+        files: of the balancer's current configuration; None: it is not on this host.
         addresses: what the instances are called that have an address, by that address.
         published: addresses and ports of the host that the stack's balancer has now.
         listening: addresses and ports of the host that some program has.
@@ -56,10 +58,12 @@ class Observation:
     incarnations: Mapping[str, str] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
     gone: tuple[str, ...] = ()
+    instances: frozenset[str] = frozenset()
     serving: frozenset[str] = frozenset()
     missing_images: frozenset[str] = frozenset()
     claims: tuple[Claim, ...] = ()
     cordoned: frozenset[str] = frozenset()
+    files: Mapping[str, bytes] | None = None
     addresses: Mapping[str, str] = field(default_factory=dict)
     published: frozenset[tuple[str, int]] = frozenset()
     listening: frozenset[tuple[str, int]] = frozenset()
@@ -81,7 +85,7 @@ def observe(
     images: Iterable[str],
 ) -> Observation:
     """
-    Look at a stack.
+    Look at a stack on one host, without what its balancer has been told of the instances.
 
     Args:
         host: the host's name in the settings.
@@ -134,9 +138,9 @@ def _observe(
         [*SOCKETS, *tasks, *memory_patterns(instances)], containing=(FIELD, LISTENING, *LINES)
     )
     found = {name: _placement(proc, pids) for name, pids in processes.items()}
-    faults = {
-        name: _instance_fault(one, name, found.get(name), files) for name, one in instances.items()
-    }
+    if link.where.is_engine_only:
+        found = {name: _placement_inside(instances[name]) for name in processes}
+    faults = {name: _instance_fault(one, found.get(name)) for name, one in instances.items()}
     faults["balancer"] = _balancer_fault(balancer, files) if balancer else None
     missing = frozenset(image for image in images if not _has_image(client, image))
     # Connecting it again by hand would not give it its address: it is made again, as one that
@@ -147,11 +151,13 @@ def _observe(
     return Observation(
         incarnations={role: word for role, word in incarnations.items() if role not in cut_off},
         faults={name: fault for name, fault in faults.items() if fault},
-        gone=tuple(sorted(_gone(containers, files, missing))),
+        gone=tuple(sorted(_gone(containers, missing))),
+        instances=frozenset(instances),
         serving=frozenset(running - cut_off),
         missing_images=missing,
         claims=read_claims(client, host, labels),
         cordoned=cordoned_in(files or {}),
+        files=files,
         addresses={address: name for name, one in instances.items() for address in addresses(one)},
         published=published_by(balancer) if balancer else frozenset(),
         listening=listening_in(proc),
@@ -190,22 +196,8 @@ def cordoned_in(files: Mapping[str, bytes]) -> frozenset[str]:
     return frozenset(name for path, name in names.items() if path == member.cordon_path(name))
 
 
-def _gone(
-    containers: Iterable[Container], files: Mapping[str, bytes] | None, images: frozenset[str]
-) -> Iterator[str]:
-    """
-    Say what was there and is not any more, from what it left behind.
-
-    A removed instance left its member file; a removed balancer its instances; a removed image
-    the containers that were made from it.
-    """
-    there = {one.labels.get(ROLE) for one in containers}
-    if there and "balancer" not in there:
-        yield "balancer is gone"
-    for path in files or ():
-        name = PurePosixPath(path).stem
-        if path == member.member_path(name) and name not in there:
-            yield f"{name} is gone"
+def _gone(containers: Iterable[Container], images: frozenset[str]) -> Iterator[str]:
+    """Say which *images* are missing, though the containers that were made from them are there."""
     used = {one.attrs["Config"]["Image"] for one in containers}
     yield from (f"the image {image} is gone" for image in images & used)
 
@@ -230,9 +222,7 @@ def _refuse_foreign(client: docker.DockerClient, names: Iterable[str]) -> None:
             )
 
 
-def _instance_fault(
-    container: Container, name: str, found: Proof | None, files: Mapping[str, bytes] | None
-) -> str | None:
+def _instance_fault(container: Container, found: Proof | None) -> str | None:
     if not addresses(container):
         return "is cut off from the instances' network"
     if container.status != "running":
@@ -244,7 +234,7 @@ def _instance_fault(
         return "shows no task in the /proc of its host: it just ended, or is not on it"
     if moved := found.faults(planned(container, CPUS), planned(container, MEMORY_NODES)):
         return f"was re-pinned: {'; '.join(moved)}"
-    return None if files is None else member.member_fault(files, name)
+    return None
 
 
 def _balancer_fault(container: Container, files: Mapping[str, bytes] | None) -> str | None:
@@ -258,6 +248,15 @@ def _placement(proc: Mapping[str, str], pids: Collection[str]) -> Proof:
     return parse_statuses(
         "".join(text for path, text in proc.items() if path.split("/")[1] in pids)
     )
+
+
+def _placement_inside(container: Container) -> Proof:
+    """Read the same from the ``/proc`` of *container* itself."""
+    program = "cat /proc/[0-9]*/task/*/status 2>/dev/null || true"
+    try:
+        return parse_statuses(docker_host.run(container, "sh", "-c", program))
+    except docker_host.CommandError:
+        return parse_statuses("")  # it exited meanwhile
 
 
 def _processes(container: Container) -> list[str]:

@@ -2,7 +2,8 @@
 How a host is reached: its Docker engine, its files, and its containers' ports.
 
 A host behind SSH is reached by one connection a process, whatever is asked of it; the other end of
-a local one is this machine. Nobody else here connects to a host.
+a local one is this machine. Of one that is reached by TLS only the Docker engine is, and what is
+asked of its containers is asked inside them. Nobody else here connects to a host.
 """
 
 import atexit
@@ -16,10 +17,12 @@ from threading import Lock
 
 import docker
 from docker.errors import DockerException
+from docker.tls import TLSConfig
 
 from lifecycle import listing
 from lifecycle.docker_failure import reason, unanswered
 from lifecycle.errors import LifecycleError, RefusedError, UnreachableError
+from lifecycle.inside import InsideConnection
 from lifecycle.ssh import SshHost, run_program
 from lifecycle.tunnel import Tunnel
 from planner.where import Where
@@ -55,22 +58,27 @@ class Link:
             containing: only lines that have one of these texts; all of them where there are none.
 
         Returns:
-            The text of each file that can be read, by its path without a leading slash.
+            The text of each file that can be read, by its path without a leading slash; none
+            where nothing but the host's Docker engine is reached.
 
         Raises:
             LifecycleError: the host does not answer any more.
         """
+        if self.where.is_engine_only:
+            return {}
         if self.tunnel is not None:
             return listing.read_files(self.tunnel.host, patterns, containing=containing)
         return listing.read_here(_ROOT, patterns, containing=containing)
 
     def free_bytes(self, path: str) -> int | None:
         """
-        Return what is left on the disk of *path*; None where this user may not see it.
+        Return what is left on the disk of *path*; None where it cannot be seen.
 
         Raises:
             LifecycleError: the host does not answer any more.
         """
+        if self.where.is_engine_only:
+            return None
         if self.tunnel is None:
             try:
                 space = os.statvfs(path)
@@ -83,8 +91,21 @@ class Link:
         columns = said[-1].split() if said else []
         return int(columns[3]) << 10 if columns[3:] and columns[3].isdigit() else None
 
-    def http(self, address: str, port: int, timeout_s: float) -> http.client.HTTPConnection:
-        """Return an HTTP connection to *address* and *port* as the host itself reaches them."""
+    def http(
+        self, address: str, port: int, timeout_s: float, *, inside: str | None = None
+    ) -> http.client.HTTPConnection:
+        """
+        Return an HTTP connection to *address* and *port* as the host itself reaches them.
+
+        Args:
+            address: IPv4.
+            port: the same on the host and in the container.
+            timeout_s: how long an answer may take.
+            inside: the container that listens there; the way to it where the host's network is
+                not reached. None: it is asked from here then.
+        """
+        if self.where.is_engine_only and inside is not None:
+            return InsideConnection(self.client.containers.get(inside), port, timeout_s)
         if self.tunnel is not None:
             return self.tunnel.http(address, port, timeout_s)
         return http.client.HTTPConnection(address, port, timeout=timeout_s)
@@ -106,11 +127,39 @@ def reach(where: Where, *, timeout_s: int = 60) -> Link:
     tunnel = _TUNNELS.to(where) if where.is_remote else None
     url = f"unix://{tunnel.docker_socket}" if tunnel else where.docker
     try:
-        client = docker.DockerClient(base_url=url, timeout=timeout_s)
+        client = docker.DockerClient(base_url=url, timeout=timeout_s, tls=_certificates(where))
         client.ping()
     except DockerException as error:
         raise _no_engine(tunnel, error) if tunnel else unanswered(url, error) from None
     return Link(where=where, client=client, tunnel=tunnel)
+
+
+class _OwnAuthority(TLSConfig):
+    """Trusts one authority, where `requests` would take those of REQUESTS_CA_BUNDLE instead."""
+
+    def configure_client(self, client: docker.APIClient) -> None:
+        super().configure_client(client)
+        client.trust_env = False
+
+
+def _certificates(where: Where) -> TLSConfig | bool:
+    """Return what proves engine and client to each other, as Docker's own client has it."""
+    if where.tls is None:
+        return False
+    authority, certificate, key = (
+        str(Path(where.tls) / name) for name in ("ca.pem", "cert.pem", "key.pem")
+    )
+    missing = [path for path in (authority, certificate, key) if not Path(path).is_file()]
+    if missing:
+        raise RefusedError(
+            subject=where.docker,
+            step="looking for the certificates",
+            seen=f"there is no {' and no '.join(missing)}",
+            remedy="put the client's certificate and key, and the certificate of the authority "
+            f"that signed the engine's, into the folder {where.tls} of the project, which git "
+            "ignores; then run this again",
+        )
+    return _OwnAuthority(client_cert=(certificate, key), ca_cert=authority, verify=True)
 
 
 class _Tunnels:

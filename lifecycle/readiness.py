@@ -116,7 +116,7 @@ def _request(
     spec: Activation, link: Link, method: str, path: str, *, timeout_s: float, body: object = None
 ) -> tuple[int | None, str]:
     """Ask the instance; return the status, and status and body in words."""
-    connection = link.http(spec.address, spec.port, timeout_s)
+    connection = link.http(spec.reached_at, spec.port, timeout_s, inside=spec.container)
     try:
         headers = {"Content-Type": "application/json"}
         connection.request(method, path, json.dumps(body) if body else None, headers)

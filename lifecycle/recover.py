@@ -24,7 +24,7 @@ from lifecycle import (
     recover_processes,
     recover_state,
 )
-from lifecycle.errors import LifecycleError
+from lifecycle.errors import LifecycleError, UnreachableError
 from planner.labels import STATE, stack_labels
 
 Say = Callable[[str], None]
@@ -123,8 +123,14 @@ def _remove_leftovers(project: str, stack: str, say: Say, *, settle: bool) -> No
         return  # whatever carries a state's label waits for that label's value
     own = {**stack_labels(project, stack.rpartition("/")[2]), STATE: state_id}
     labels = tuple(f"{key}={value}" for key, value in own.items())
-    for host in state.docker_hosts():
-        recover_docker.remove_leftovers(host, labels, state, say, settle=settle)
+    unreached = []
+    for host in state.docker_hosts().values():
+        try:
+            recover_docker.remove_leftovers(host, labels, state, say, settle=settle)
+        except UnreachableError as error:
+            unreached.append(error)
+    if unreached:
+        raise unreached[0]
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ recorded as done. Secrets in it stay encrypted.
 import json
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,9 @@ from lifecycle.errors import LifecycleError
 from planner.where import Where
 
 _STATE_ID = "state-id"
-_DOCKER_PROVIDER = "pulumi:providers:docker"
+DOCKER_PROVIDER = "pulumi:providers:docker"
+HOST_PREFIX = "docker-"
+"""What the name of a host's Docker provider begins with."""
 _KINDS = {
     "docker:index/container:Container": "container",
     "docker:index/network:Network": "network",
@@ -33,7 +36,7 @@ class State:
     def pending(self) -> tuple[str, ...]:
         """Return what was begun and not recorded as done, such as ``creating balancer``."""
         operations = self.export["deployment"].get("pending_operations") or []
-        return tuple(f"{one['type']} {_name(one['resource'])}" for one in operations)
+        return tuple(f"{one['type']} {name_of(one['resource'])}" for one in operations)
 
     def without_pending(self) -> "State":
         """Return the same state with nothing pending."""
@@ -42,24 +45,27 @@ class State:
 
     def state_id(self) -> str | None:
         """Return the id in the labels of all that this state made, or none before it is made."""
-        for one in self._resources():
-            if _name(one) == _STATE_ID:
+        for one in self.resources():
+            if name_of(one) == _STATE_ID:
                 found = (one.get("outputs") or {}).get("stdout")
                 return found if isinstance(found, str) and found else None
         return None
 
-    def docker_hosts(self) -> tuple[Where, ...]:
-        """Return the Docker engines that the state has a provider for."""
-        inputs = (
-            one.get("inputs") or {} for one in self._resources() if one["type"] == _DOCKER_PROVIDER
-        )
-        hosts = {
+    def docker_hosts(self) -> dict[str, Where]:
+        """Return the hosts that the state has a Docker provider for, by their names in settings."""
+        providers = {
+            name_of(one).removeprefix(HOST_PREFIX): one.get("inputs") or {}
+            for one in self.resources()
+            if one["type"] == DOCKER_PROVIDER
+        }
+        return {
             # A provider's inputs that are no texts are kept as their JSON.
-            Where.of_options(its["host"], json.loads(its.get("sshOpts") or "[]"))
-            for its in inputs
+            name: Where.of_options(its["host"], json.loads(its.get("sshOpts") or "[]")).model_copy(
+                update={"tls": its.get("certPath") or None}
+            )
+            for name, its in sorted(providers.items())
             if isinstance(its.get("host"), str)
         }
-        return tuple(sorted(hosts, key=lambda host: host.docker))
 
     def known(self, kind: str) -> frozenset[str]:
         """
@@ -72,17 +78,19 @@ class State:
         """
         return frozenset(
             one["id"]
-            for one in self._resources()
+            for one in self.resources()
             if _KINDS.get(one["type"]) == kind
             and one.get("id")
             and not one.get("pendingReplacement")
         )
 
-    def _resources(self) -> list[dict[str, Any]]:
+    def resources(self) -> list[dict[str, Any]]:
+        """Return all resources, each behind what it depends on."""
         return self.export["deployment"].get("resources") or []
 
 
-def _name(resource: dict[str, Any]) -> str:
+def name_of(resource: Mapping[str, Any]) -> str:
+    """Return the name that a resource was declared with."""
     return str(resource["urn"]).rpartition("::")[2]
 
 

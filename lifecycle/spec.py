@@ -24,11 +24,17 @@ class _OnHost(_Spec):
     docker: str
     host_key: str | None = None
     known_hosts: str | None = None
+    tls: str | None = None
 
     @property
     def where(self) -> Where:
         """The host."""
-        return Where(docker=self.docker, host_key=self.host_key, known_hosts=self.known_hosts)
+        return Where(
+            docker=self.docker,
+            host_key=self.host_key,
+            known_hosts=self.known_hosts,
+            tls=self.tls,
+        )
 
 
 class Timeouts(_Spec):
@@ -52,13 +58,19 @@ class BalancerRef(_Spec):
     )
     host_key: str | None = None
     known_hosts: str | None = None
+    tls: str | None = None
 
     @property
     def elsewhere(self) -> Where | None:
         """Its host, where that is not the instance's."""
         if self.docker is None:
             return None
-        return Where(docker=self.docker, host_key=self.host_key, known_hosts=self.known_hosts)
+        return Where(
+            docker=self.docker,
+            host_key=self.host_key,
+            known_hosts=self.known_hosts,
+            tls=self.tls,
+        )
 
 
 class Activation(_OnHost):
@@ -84,10 +96,14 @@ class Activation(_OnHost):
     balancer: BalancerRef
     timeouts: Timeouts
 
+    @property
+    def reached_at(self) -> str:
+        """The address at which the port answers the balancer, and this program."""
+        return self.published or self.address
+
     def member_file(self, *, is_open: bool) -> bytes:
         """Render what the balancer is told of the instance."""
-        address = self.published or self.address
-        return render_member(address, self.port, self.weight, is_open=is_open)
+        return render_member(self.reached_at, self.port, self.weight, is_open=is_open)
 
 
 class Push(_OnHost):

@@ -1,11 +1,11 @@
 """Which stack a command is about, out of its stack file: no engine and no state is needed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from lifecycle.errors import LifecycleError
 from planner.errors import SettingsError
 from planner.labels import stack_labels
 from planner.settings import Settings, parse_settings
@@ -23,21 +23,22 @@ class StackFile:
     Attributes:
         project: the project's name.
         name: the stack's name, without the organisation that a backend may put before it.
-        host: the name of its host in the settings.
-        where: that host.
         settings: all of its settings.
     """
 
     project: str
     name: str
-    host: str
-    where: Where
     settings: Settings
 
     @property
     def labels(self) -> dict[str, str]:
-        """The labels that everything of the stack on its host carries."""
+        """The labels that everything of the stack on its hosts carries."""
         return stack_labels(self.project, self.name)
+
+    @property
+    def hosts(self) -> Mapping[str, Where]:
+        """How each host is reached, by its name and in the order of names."""
+        return {name: self.settings.hosts[name].where for name in sorted(self.settings.hosts)}
 
 
 def read_stack_file(path: Path) -> StackFile:
@@ -46,7 +47,6 @@ def read_stack_file(path: Path) -> StackFile:
 
     Raises:
         SettingsError: one of them cannot be read, or the settings have faults; names all faults.
-        LifecycleError: the stack has several hosts.
     """
     name = path.name.removeprefix(_PREFIX).removesuffix(_SUFFIX)
     if path.name != f"{_PREFIX}{name}{_SUFFIX}":
@@ -56,18 +56,7 @@ def read_stack_file(path: Path) -> StackFile:
         )
     settings = _settings(path)
     project = yaml.safe_load(_read(path.with_name("Pulumi.yaml")))["name"]
-    if len(settings.hosts) > 1:
-        raise LifecycleError(
-            subject=name,
-            step="looking for its host",
-            seen=f"it has {len(settings.hosts)} ({', '.join(sorted(settings.hosts))}), and this "
-            "version looks at stacks of one host",
-            remedy="look with `docker ps` on each of them",
-        )
-    ((host_name, host),) = settings.hosts.items()
-    return StackFile(
-        project=str(project), name=name, host=host_name, where=host.where, settings=settings
-    )
+    return StackFile(project=str(project), name=name, settings=settings)
 
 
 def balancer_host(path: Path) -> Where:

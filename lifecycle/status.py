@@ -1,7 +1,7 @@
 """A stack as it runs now: placement and proof, time, requests, and what is wrong, in words."""
 
 import http.client
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -9,7 +9,7 @@ from urllib.parse import quote
 from docker.models.containers import Container
 
 from lifecycle import balancer_config, docker_host, pages, proof
-from lifecycle.errors import LifecycleError
+from lifecycle.errors import LifecycleError, UnreachableError
 from lifecycle.found import (
     BALANCER,
     Found,
@@ -17,9 +17,12 @@ from lifecycle.found import (
     find_stack,
     placement,
     port_of,
+    reached_at,
     reference,
 )
-from lifecycle.observe import Observation, observe, planned
+from lifecycle.member import host_of
+from lifecycle.observe import Observation, planned
+from lifecycle.observe_hosts import Expected, observe_hosts
 from lifecycle.proof import Proof
 from lifecycle.reach import Link
 from lifecycle.stack_file import StackFile
@@ -63,12 +66,14 @@ class Status:
         lines: the instances in their order, and the balancer as the last where there is one.
         cordoned: the instances that an operator holds closed, also those that are gone.
         gone: what was there and is not any more, as whole sentences.
+        unreached: why a host was not looked at, by its name.
     """
 
     endpoint: str | None
     lines: tuple[Line, ...]
     cordoned: frozenset[str]
     gone: tuple[str, ...]
+    unreached: Mapping[str, UnreachableError]
 
     @property
     def serving(self) -> tuple[str, ...]:
@@ -78,7 +83,7 @@ class Status:
     @property
     def is_well(self) -> bool:
         """Whether all serve but those that an operator holds closed, and at least one does."""
-        wrong = self.gone or any(line.faults for line in self.lines)
+        wrong = self.unreached or self.gone or any(line.faults for line in self.lines)
         waiting = {line.name for line in self._instances()} - {*self.serving, *self.cordoned}
         return bool(self.serving) and not wrong and not waiting
 
@@ -94,6 +99,7 @@ class Status:
                 *_aligned(rows),
                 "",
                 *(f"wrong: {sentence}" for sentence in wrong),
+                *(f"not looked at: {name}: {its}" for name, its in self.unreached.items()),
                 *(f"cordoned: {self._cordon(name)}" for name in sorted(self.cordoned)),
                 self._total(),
             ]
@@ -104,6 +110,8 @@ class Status:
 
     def _cordon(self, name: str) -> str:
         line = next((line for line in self.lines if line.name == name), None)
+        if line is None and host_of(name) in self.unreached:
+            return name
         if line is None:
             return f"{name}, which is not there; `make uncordon INSTANCE={name}` forgets it"
         return f"{name}, yet it is open; cordon it again" if line.is_open else name
@@ -116,19 +124,43 @@ class Status:
 
 def look(stack: StackFile) -> Status:
     """
-    Look at *stack* on its host; changes nothing.
+    Look at *stack* on its hosts; changes nothing.
 
     Raises:
-        LifecycleError: no Docker engine answers, or it has nothing of the stack.
+        LifecycleError: no host is reached, or they have nothing of the stack.
     """
     found = find_stack(stack)
-    seen = observe(stack.host, stack.where, stack.labels, (), ())
+    seen, unreached = _observed(found)
     containers = found.containers()
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
         lines = tuple(pool.map(lambda name: _line(found, seen, name, containers[name]), containers))
     return Status(
-        endpoint=_endpoint(found.balancer), lines=lines, cordoned=seen.cordoned, gone=seen.gone
+        endpoint=_endpoint(found.balancer),
+        lines=lines,
+        cordoned=seen.cordoned,
+        gone=seen.gone,
+        unreached=unreached,
     )
+
+
+def _observed(found: Found) -> tuple[Observation, dict[str, UnreachableError]]:
+    """Return what was seen on all hosts, as one; and those that were not reached."""
+    stack, unreached = found.stack, dict(found.unreached)
+    expected = {
+        name: Expected(where=where) for name, where in stack.hosts.items() if name not in unreached
+    }
+    faults: dict[str, str] = {}
+    cordoned: frozenset[str] = frozenset()
+    gone: tuple[str, ...] = ()
+    looked = observe_hosts(expected, stack.labels, balancer_host=stack.settings.balancer_host)
+    for name, seen in looked.items():
+        if isinstance(seen, UnreachableError):
+            unreached[name] = seen
+            continue
+        faults |= seen.faults
+        cordoned |= seen.cordoned
+        gone += seen.gone
+    return Observation(faults=faults, cordoned=cordoned, gone=gone), unreached
 
 
 def _line(found: Found, seen: Observation, name: str, container: Container) -> Line:
@@ -198,23 +230,24 @@ def _connections(container: Container) -> str:
 def _unanswered(found: Found, name: str, container: Container) -> Iterator[str]:
     """Say what does not answer: of an instance, which models; of the balancer, it."""
     if name == BALANCER:
-        if balancer_config.loaded_generation(found.link, reference(found)) is None:
+        if balancer_config.loaded_generation(found.links[name], reference(found)) is None:
             yield f"does not answer at {address_of(container)}:{LISTEN_PORT}"
         return
     try:
-        address = address_of(container)
+        address = reached_at(container)
     except LifecycleError as error:
         yield error.seen
         return
     for model in found.stack.settings.models.names:
-        seen = _ready(found.link, address, port_of(container), model)
+        seen = _ready(found.links[name], container, address, model)
         if seen != "200":
             yield f"is not ready with the model {model!r}: it answers {seen}"
 
 
-def _ready(link: Link, address: str, port: int, model: str) -> str:
+def _ready(link: Link, container: Container, address: str, model: str) -> str:
     """Ask whether *model* is loaded; return the status, or why there is none."""
-    connection = link.http(address, port, _READY_WITHIN_S)
+    name, port = str(container.name), port_of(container)
+    connection = link.http(address, port, _READY_WITHIN_S, inside=name)
     try:
         connection.request("GET", f"/v2/models/{quote(model, safe='')}/ready")
         return str(connection.getresponse().status)

@@ -50,13 +50,20 @@ class Where(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    docker: str = Field(description="URL: unix://PATH here, or ssh://USER@HOST[:PORT]")
+    docker: str = Field(
+        description="URL: unix://PATH here, ssh://USER@HOST[:PORT], or tcp://HOST:PORT by TLS"
+    )
     host_key: str | None = Field(
         default=None, description="the only key trusted, as `TYPE BASE64`; none: see known_hosts"
     )
     known_hosts: str | None = Field(
         default=None,
         description="the only file whose host keys are trusted; none: the user's and the system's",
+    )
+
+    tls: str | None = Field(
+        default=None,
+        description="the folder with ca.pem, cert.pem and key.pem for tcp://; none for others",
     )
 
     @classmethod
@@ -73,6 +80,11 @@ class Where(BaseModel):
     def is_remote(self) -> bool:
         """Whether the engine is reached over SSH."""
         return self.docker.startswith("ssh://")
+
+    @property
+    def is_engine_only(self) -> bool:
+        """Whether nothing but the host's Docker engine is reached: not its files or ports."""
+        return self.docker.startswith("tcp://")
 
     def told(self) -> dict[str, str]:
         """Return what is set, by field: how a spec says it."""

@@ -1,7 +1,6 @@
 """The hosts: their Docker engines, topologies and networks."""
 
 import base64
-import binascii
 import ipaddress
 import re
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from planner.where import Where
 # RFC 1123 label; short, because it begins the name of every container.
 _HOST_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,18}[a-z0-9])?")
 TOPOLOGY_FILE = re.compile(r"hosts/[A-Za-z0-9][A-Za-z0-9._-]*\.json")
+_TCP = re.compile(r"tcp://[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?:[1-9][0-9]{0,4}")
 _SOCKET = re.compile(r"unix:///[^\s]+")
 # The user's name as useradd(8) takes it, with the dots and capitals of directory services.
 SSH_URL = re.compile(
@@ -76,10 +76,13 @@ def _docker(value: str) -> str:
         if wrong := ssh_fault(value):
             raise fault(wrong)
         return value
+    if _TCP.fullmatch(value):
+        return value
     if value.startswith(("tcp://", "http://", "https://", "npipe://")):
         raise fault(
             f"{value!r} is a Docker engine on the network, where whoever reaches it is root; "
-            "write ssh://USER@HOST, or unix:///var/run/docker.sock for this machine"
+            "write ssh://USER@HOST, or unix:///var/run/docker.sock for this machine, or "
+            "tcp://HOST:PORT with its certificates under tls"
         )
     raise fault(
         f"{value!r} is not the URL of a Docker engine; write unix:// and the socket's absolute "
@@ -131,7 +134,7 @@ def _host_key(value: str) -> str:
 def _text_is_of(kind: str, text: str) -> bool:
     try:
         key = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         return False
     name = kind.encode()
     head = len(name).to_bytes(4, "big") + name
@@ -145,6 +148,16 @@ def _known_hosts(value: str) -> str:
         f"{value!r} is not a file of the project, which is the same in each checkout; write its "
         "path from Pulumi.yaml on, in letters, digits, dots, hyphens and underscores, such as "
         "hosts/known_hosts"
+    )
+
+
+def _tls(value: str) -> str:
+    if _PROJECT_FILE.fullmatch(value):
+        return value
+    raise fault(
+        f"{value!r} is not a folder of the project, which has the same name in each checkout; "
+        "write its path from Pulumi.yaml on, in letters, digits, dots, hyphens and underscores, "
+        "such as tls/box"
     )
 
 
@@ -162,8 +175,8 @@ class HostSettings(Section):
 
     docker: Annotated[str, AfterValidator(_docker)] = Field(
         default="unix:///var/run/docker.sock",
-        description="Docker engine of the host: a local socket (unix://), or ssh://USER@HOST "
-        "with an optional :PORT.",
+        description="Docker engine of the host: a local socket (unix://), ssh://USER@HOST with an "
+        "optional :PORT, or tcp://HOST:PORT with tls.",
     )
     host_key: Annotated[str, AfterValidator(_host_key)] | None = Field(
         default=None,
@@ -174,6 +187,11 @@ class HostSettings(Section):
         default=None,
         description="File of the project in the form of known_hosts, the only one whose keys are "
         "trusted; null: the user's and the system's, unless there is a host-key.",
+    )
+    tls: Annotated[str, AfterValidator(_tls)] | None = Field(
+        default=None,
+        description="Folder of the project, ignored by git, with ca.pem, cert.pem and key.pem for "
+        "a tcp:// engine.",
     )
     topology: Annotated[str, AfterValidator(_topology)] = Field(
         default="probe",
@@ -192,7 +210,12 @@ class HostSettings(Section):
     @property
     def where(self) -> Where:
         """How the host is reached."""
-        return Where(docker=self.docker, host_key=self.host_key, known_hosts=self.known_hosts)
+        return Where(
+            docker=self.docker,
+            host_key=self.host_key,
+            known_hosts=self.known_hosts,
+            tls=self.tls,
+        )
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """A plan must not depend on reaching another machine; a host is known by one means."""
@@ -209,10 +232,24 @@ class HostSettings(Section):
                     f"keys are of hosts behind SSH, and docker is {self.docker!r}; leave it out, "
                     "or write ssh://USER@HOST as docker",
                 )
-        if self.topology == "probe" and self.docker.startswith("ssh://"):
+        if self.where.is_engine_only and self.tls is None:
+            yield (
+                "docker",
+                f"{self.docker!r} is a Docker engine on the network, where whoever reaches it is "
+                "root; write the folder with its certificates under tls, or ssh://USER@HOST",
+            )
+        if self.tls is not None and not self.where.is_engine_only:
+            yield (
+                "tls",
+                f"certificates are of engines at tcp://, and docker is {self.docker!r}; leave it "
+                "out, or write tcp://HOST:PORT as docker",
+            )
+        if self.topology == "probe" and not self.docker.startswith("unix://"):
+            capture = f"`make capture NAME=… HOST={self.docker}`"
+            if self.where.is_engine_only:
+                capture = "`make capture NAME=…` on that machine"
             yield (
                 "topology",
                 f"probe reads the machine that plans, and docker is {self.docker!r}; run "
-                f"`make capture NAME=… HOST={self.docker}`, and write the hosts/NAME.json that it "
-                "makes",
+                f"{capture}, and write the hosts/NAME.json that it makes",
             )

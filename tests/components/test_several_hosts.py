@@ -1,7 +1,9 @@
 """One stack on this machine and on one that is not looked at."""
 
 import json
+import sys
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -68,7 +70,8 @@ def test_every_host_has_images_and_a_network_of_its_own_made_by_its_own_engine(
 ) -> None:
     images = [name.rpartition("-")[0] for name in both.names(IMAGE)]
     assert sorted(images) == ["base", "devserver", "far-base", "far-devserver", "nginx"]
-    assert both.names(NETWORK) == ["far-instances", "balancer-instances", "balancer-published"]
+    networks = sorted(both.names(NETWORK))
+    assert networks == ["balancer-instances", "balancer-published", "far-instances"]
     for token, name in both.requests:
         if token in (CONTAINER, IMAGE, NETWORK):
             on = "far" if name.startswith("far-") else "local"
@@ -95,3 +98,41 @@ def test_a_second_host_changes_nothing_on_the_first(
     assert set(alone.requests) < set(both.requests)
     for token, name in alone.requests:
         assert alone.inputs(token, name) == both.inputs(token, name)
+
+
+def test_all_of_a_host_that_is_not_reached_waits_for_every_instance_of_the_others(
+    both: RecordingEngine,
+) -> None:
+    """The engine begins nothing more after a failure, which there is none but on that host."""
+    active = {f"{name}-activation" for name in INSTANCES}
+    for token, name in both.requests:
+        own = both.request(token, name).parent.endswith("::test") or token.startswith("ovms-numa:")
+        if name.startswith("far-") and own and "node" not in name:
+            assert active <= both.depends_on(token, name), name
+    assert not any(
+        active & both.depends_on(IMAGE, name) for name in both.names(IMAGE) if "far" not in name
+    )
+
+
+def test_an_update_warns_of_a_host_that_is_not_reached_and_goes_on(
+    declared: Declared, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = declared(
+        others={"far": FAR}, serving=frozenset(INSTANCES), balancer__host="local", **PLACEMENT
+    )
+
+    assert "far-node0-0" in engine.names(CONTAINER)
+    assert "what the stack has on far stays as it is" in caplog.text
+
+
+def test_an_update_without_the_balancer_s_host_declares_nothing(
+    declared: Declared, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = {"address": "10.0.0.8"}
+    # A SystemExit would end the loop of the recording engine, and not the program alone.
+    monkeypatch.setattr(sys, "exit", mock.Mock(side_effect=RuntimeError))
+    with pytest.raises(RuntimeError):
+        declared(others={"far": FAR, "local": local}, balancer__host="far", **PLACEMENT)
+
+    assert "the balancer runs there, and without it no instance of any host" in caplog.text
+    assert RecordingEngine.latest.requests == {}

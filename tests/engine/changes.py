@@ -72,6 +72,8 @@ def _changes() -> Iterator[Change]:
     # They are of hosts behind SSH; what a change does there tests/engine/test_ssh.py shows.
     yield Change(setting=f"{host}.host-key", to=HOST_KEY, refused=True)
     yield Change(setting=f"{host}.known-hosts", to="hosts/known_hosts", refused=True)
+    # Of engines at tcp://; what a changed URL does there is what it does here.
+    yield Change(setting=f"{host}.tls", to="tls/local", refused=True)
     yield Change(setting=f"{host}.topology", to=DUAL_SOCKET, machine=DUAL_SOCKET)
     yield Change(setting=f"{host}.subnet", to="172.30.114.0/25", up=True)
     yield Change(setting=f"{host}.address", to="10.0.0.7")

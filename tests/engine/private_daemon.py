@@ -1,5 +1,6 @@
 """A Docker engine of a test's own, with its own network and a small disk; never the machine's."""
 
+import ipaddress
 import os
 import signal
 import subprocess
@@ -32,11 +33,16 @@ class PrivateDaemon:
         name: of the network namespace.
         folder: what it keeps anywhere; short, as a socket's path has 107 bytes at most.
         disk_mib: the size of the disk for its images, containers and volumes.
+        address: of the namespace, an IPv4 address whose predecessor this machine then has; so
+            joined it is a second host. None: it is joined to nothing.
+        arguments: more of the engine's own.
     """
 
     name: str
     folder: Path
     disk_mib: int
+    address: str | None = None
+    arguments: tuple[str, ...] = ()
     _process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
 
     @property
@@ -60,7 +66,18 @@ class PrivateDaemon:
         self._disk.mkdir(parents=True)
         _run("ip", "netns", "add", self.name)
         _run("ip", "-netns", self.name, "link", "set", "lo", "up")
+        if self.address is not None:
+            self._join(self.address)
         _run("mount", "-t", "tmpfs", "-o", f"size={self.disk_mib}m", self.name, str(self._disk))
+
+    def _join(self, address: str) -> None:
+        # An interface's name has 15 characters at most.
+        here = f"on-{self.name[-11:]}"
+        _run("ip", "link", "add", here, "type", "veth", "peer", "eth0", "netns", self.name)
+        _run("ip", "address", "add", f"{ipaddress.IPv4Address(address) - 1}/30", "dev", here)
+        _run("ip", "link", "set", here, "up")
+        _run("ip", "-netns", self.name, "address", "add", f"{address}/30", "dev", "eth0")
+        _run("ip", "-netns", self.name, "link", "set", "eth0", "up")
 
     def start(self) -> None:
         """Start the engine, and return when it answers."""
@@ -75,6 +92,7 @@ class PrivateDaemon:
                     # Where the machine has a containerd of its own, in a space of its own there.
                     "--containerd-namespace", self.name,
                     "--containerd-plugins-namespace", f"{self.name}-plugins",
+                    *self.arguments,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -85,6 +103,11 @@ class PrivateDaemon:
             assert self._process.poll() is None, f"it ended: {self._log()}"
             assert time.monotonic() < deadline, f"it does not answer: {self._log()}"
             time.sleep(_POLL_S)
+
+    def start_again(self) -> None:
+        """Start the engine where it is stopped."""
+        if self._process is None:
+            self.start()
 
     def answers(self) -> bool:
         client = self.client()

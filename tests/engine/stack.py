@@ -124,7 +124,7 @@ class Stack:
         return subprocess.Popen(
             [*self.enter, "pulumi", *arguments],
             cwd=ROOT,
-            env=self._environment(),
+            env=self.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -175,7 +175,8 @@ class Stack:
         output, _ = process.communicate(timeout=900)
         return Run(status=process.returncode, output=output)
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """The variables that the command line is run with."""
         return {
             **os.environ,
             **engine_environment(),

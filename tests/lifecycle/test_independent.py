@@ -14,12 +14,14 @@ from tests.lifecycle.independent import (
 from tests.planner.worlds import GIB, make_host
 
 FORM = make_host({0: ["0,2", "4"], 2: ["1,3"], 5: []}).to_json()
+for _node in FORM["nodes"]:
+    _node["memory_bytes"] = GIB
 
 CONSOLE = """\
 Machine (P#0 total=3072MiB)
   Package L#0 (P#0 total=2048MiB)
-    NUMANode(DRAM) L#0 (P#0 local=1024MiB total=1024MiB)
-    NUMANode(HBM) L#1 (P#5 local=1024MiB total=1024MiB)
+    NUMANode(DRAM) L#0 (P#0 local=16384MiB total=16384MiB)
+    NUMANode(HBM) L#1 (P#5 local=16384MiB total=16384MiB)
     L2Cache L#0 (size=1024KiB)
       Core L#0 (P#0)
         PU L#0 (P#0)
@@ -27,7 +29,7 @@ Machine (P#0 total=3072MiB)
     Core L#1 (P#1)
       PU L#2 (P#4)
   Package L#1 (P#1 total=1024MiB)
-    NUMANode L#2 (P#2 local=1024MiB total=1024MiB)
+    NUMANode L#2 (P#2 local=16384MiB total=16384MiB)
     Core L#2 (P#0)
       PU L#3 (P#1)
       PU L#4 (P#3)
@@ -44,9 +46,9 @@ Memory attribute #2 name `Bandwidth' flags 5
 XML = f"""\
 <topology version="3.0">
   <object type="Machine" os_index="0" cpuset="0x0000001f">
-    <object type="NUMANode" os_index="0" cpuset="0x00000015" local_memory="{GIB}"/>
-    <object type="NUMANode" os_index="5" cpuset="0x00000015" local_memory="{GIB}"/>
-    <object type="NUMANode" os_index="2" cpuset="0x0000000a" local_memory="{GIB}"/>
+    <object type="NUMANode" os_index="0" cpuset="0x00000015" local_memory="{16 * GIB}"/>
+    <object type="NUMANode" os_index="5" cpuset="0x00000015" local_memory="{16 * GIB}"/>
+    <object type="NUMANode" os_index="2" cpuset="0x0000000a" local_memory="{16 * GIB}"/>
     <object type="Core" os_index="0" cpuset="0x00000005">
       <object type="PU" os_index="0" cpuset="0x1"/><object type="PU" os_index="2" cpuset="0x4"/>
     </object>
@@ -90,7 +92,7 @@ def test_what_hwloc_says_is_read(text: str) -> None:
     assert {node: str(cpus) for node, cpus in answer.nodes.items()} == {
         0: "0,2,4", 5: "0,2,4", 2: "1,3",
     }  # fmt: skip
-    assert {size for size, _ in answer.memory.values()} == {GIB}
+    assert {size for size, _ in answer.memory.values()} == {16 * GIB}
     assert sorted(map(str, answer.cores)) == ["0,2", "1,3", "4"]
     assert str(answer.online) == "0-4"
     assert (answer.distances[0, 0], answer.distances[0, 5], len(answer.distances)) == (10, 21, 9)
@@ -121,7 +123,7 @@ def test_another_list_of_ours_is_a_difference(changed: dict[str, Any], found: st
     ("node", "changed", "found"),
     [
         (0, {"cpus": "0-2,4"}, "CPUs of NUMA node 0 0-2,4, not 0,2,4"),
-        (0, {"memory_bytes": 2 * GIB}, "memory of NUMA node 0 2147483648, not 1073741824"),
+        (0, {"memory_bytes": 2 * GIB}, "memory of NUMA node 0 2147483648, not 17179869184"),
         (1, {"distances": [20, 10, 21]}, "distance from NUMA node 2 to 0 20, not 21"),
         (2, {"id": 6}, "there is no NUMA node 5"),
     ],
@@ -137,7 +139,7 @@ def test_another_node_of_ours_is_a_difference(
 
 
 def test_a_node_more_of_ours_is_a_difference_where_its_memory_is_allowed() -> None:
-    text = CONSOLE.replace("    NUMANode(HBM) L#1 (P#5 local=1024MiB total=1024MiB)\n", "")
+    text = CONSOLE.replace("    NUMANode(HBM) L#1 (P#5 local=16384MiB total=16384MiB)\n", "")
     text = text.partition("Relative")[0]
 
     assert list(differences(FORM, read_console(text))) == ["NUMA nodes 5 are left out there"]

@@ -35,8 +35,8 @@ def instance(name: str = "box-node0-0", **differing: Any) -> SimpleNamespace:
     }
     networks = {"inner": {"IPAMConfig": {"IPv4Address": fields["address"]}}}
     return SimpleNamespace(
+        id=f"id of {fields['name']}",
         name=fields["name"],
-        id=f"id of {name}",
         status=fields["status"],
         labels={**OWN, **labels},
         attrs={

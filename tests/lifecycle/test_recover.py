@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from docker.errors import NotFound
 
+from lifecycle.errors import UnreachableError
+from lifecycle.reach import Link, Where, reach
 from tests.lifecycle.docker_double import refusal
 from tests.lifecycle.recover_place import (
     LABELS,
@@ -186,3 +188,24 @@ def test_without_the_cli_it_says_where_to_find_it(
     assert status == 1
     assert "there is no `pulumi` on PATH" in err
     assert "make -s env" in err
+
+
+def test_a_host_that_is_not_reached_keeps_no_other_from_being_recovered(
+    place: Place, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = resource("pulumi:providers:docker", "docker-a", inputs={"host": "unix:///dead.sock"})
+    place.has(dead)
+    stray = place.docker.containers.add("stray")
+
+    def reach_the_living(where: Where) -> Link:
+        if where.docker == "unix:///dead.sock":
+            raise UnreachableError(subject=where.docker, step="connecting", seen="no", remedy="go")
+        return reach(where)
+
+    monkeypatch.setattr("lifecycle.recover_docker.reach", reach_the_living)
+
+    status, said, error = run_recovery(capsys)
+
+    assert (status, stray.removed) == (1, True)
+    assert said == ["test: removed the container stray, which the state does not know"]
+    assert error.startswith("unix:///dead.sock: connecting: no.")

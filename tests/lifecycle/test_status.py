@@ -24,7 +24,7 @@ See = Callable[[Observation], None]
 @pytest.fixture
 def stack(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
     standing = stand_up_stack(world, tmp_path, monkeypatch)
-    monkeypatch.setattr("lifecycle.status.observe", lambda *_: Observation())
+    monkeypatch.setattr("lifecycle.observe_hosts.observe", lambda *_: Observation())
     world.server.answers[f"GET /v2/models/{MODEL}/ready"] = [(200, "")]
     return standing
 
@@ -32,7 +32,7 @@ def stack(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stac
 @pytest.fixture
 def see(monkeypatch: pytest.MonkeyPatch) -> See:
     """Has the look at the host find something."""
-    return lambda seen: monkeypatch.setattr("lifecycle.status.observe", lambda *_: seen)
+    return lambda seen: monkeypatch.setattr("lifecycle.observe_hosts.observe", lambda *_: seen)
 
 
 def row(status: Status, name: str) -> list[str]:
@@ -318,6 +318,6 @@ def test_the_faults_of_the_settings_are_all_said(tmp_path: Path, capsys: Capture
 
 def test_a_line_that_is_open_and_wrong_does_not_serve() -> None:
     line = Line(name=FIRST, cells=("",) * 10, is_open=True, faults=("was re-pinned",))
-    status = Status(endpoint=None, lines=(line,), cordoned=frozenset(), gone=())
+    status = Status(endpoint=None, lines=(line,), cordoned=frozenset(), gone=(), unreached={})
 
     assert status.serving == ()

@@ -58,7 +58,7 @@ def test_settings_cannot_be_changed_once_read() -> None:
 
 def test_every_fault_of_every_section_is_told_at_once() -> None:
     data = {
-        "hosts": {"Box": {"docker": "tcp://far:2375", "dokcer": "x"}},
+        "hosts": {"Box": {"docker": "http://far:2375", "dokcer": "x"}},
         "placement": {"instances-per-node": 0, "quota": 1, "smt": "both", "reserved-cpus": 3},
         "server": {"rest-port": "8000", "flags": {"rest_port": 1, "x": None, 3: 1}},
         "models": {"directory": "/models"},
@@ -70,9 +70,9 @@ def test_every_fault_of_every_section_is_told_at_once() -> None:
     assert faults_of(data) == (
         "Pulumi.x.yaml: hosts.Box: 'Box' cannot begin a container's name; write at most 20 "
         "lower-case letters, digits and hyphens, with a letter or digit at both ends",
-        "Pulumi.x.yaml: hosts.Box.docker: 'tcp://far:2375' is a Docker engine on the network, "
+        "Pulumi.x.yaml: hosts.Box.docker: 'http://far:2375' is a Docker engine on the network, "
         "where whoever reaches it is root; write ssh://USER@HOST, or unix:///var/run/docker.sock "
-        "for this machine",
+        "for this machine, or tcp://HOST:PORT with its certificates under tls",
         "Pulumi.x.yaml: hosts.Box.dokcer: unknown key; did you mean docker",
         "Pulumi.x.yaml: placement.instances-per-node: 0 is below 1, the least there is; "
         "write 1 or more",
@@ -132,7 +132,7 @@ def test_a_host_s_name_can_begin_a_container_s_name(name: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("docker", "tcp://far:2375", "is a Docker engine on the network"),
+        ("docker", "http://far:2375", "is a Docker engine on the network"),
         ("docker", "/var/run/docker.sock", "is not the URL of a Docker engine"),
         ("docker", "unix://run/docker.sock", "is not the URL of a Docker engine"),
         ("docker", "ssh://me@far\n", "is not a user and a host"),

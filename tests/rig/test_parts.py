@@ -1,5 +1,6 @@
 """What the rig is made of, without starting it."""
 
+import dataclasses
 import os
 import subprocess
 import tarfile
@@ -40,8 +41,11 @@ def test_each_topology_gives_every_cpu_to_one_node(name: str) -> None:
     assert options[:2][1].startswith(f"{CPUS},sockets=2,")
 
 
-def test_a_model_is_the_same_bytes_each_time_and_says_what_it_is(tmp_path: Path) -> None:
-    shape = model.SHAPES["tiny"]
+@pytest.mark.parametrize("quantised", [False, True])
+def test_a_model_is_the_same_bytes_each_time_and_says_what_it_is(
+    tmp_path: Path, *, quantised: bool
+) -> None:
+    shape = dataclasses.replace(model.SHAPES["tiny"], quantised=quantised)
     first, second = tmp_path / "first", tmp_path / "second"
 
     model.write_gguf(first, shape)
@@ -51,6 +55,10 @@ def test_a_model_is_the_same_bytes_each_time_and_says_what_it_is(tmp_path: Path)
     metadata = read_metadata(first)
     assert metadata["llama.embedding_length"] == shape.hidden
     assert metadata["llama.block_count"] == shape.layers
+    # Of 16 bits a number, or of 8 and a half.
+    numbers = 2 * (4 * 64 * 64 + 3 * 64 * 256)
+    least = numbers * 34 // 32 if quantised else numbers * 2
+    assert least < first.stat().st_size < 1.5 * least
 
 
 def test_the_stack_file_names_what_the_rig_is_stocked_with_and_where_it_answers() -> None:

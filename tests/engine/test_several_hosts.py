@@ -159,10 +159,7 @@ def test_the_commands_look_at_all_hosts(stack: Stack) -> None:
     assert opened.output == f"{FAR} is open again; 2 of 2 instances are open\n"
 
 
-CHANGED: dict[str, dict[str, Any]] = {
-    "balancer": {"read-timeout-s": 333},
-    "server": {"log-level": "WARNING"},
-}
+CHANGED = {"balancer": {"read-timeout-s": 333}, "server": {"log-level": "WARNING"}}
 
 
 def test_a_host_that_is_not_reached_comes_last_and_fails_in_words(

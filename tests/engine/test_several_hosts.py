@@ -25,6 +25,7 @@ pytestmark = pytest.mark.engine
 NEAR, FAR = "near-node0-0", "far-node0-0"
 ADDRESS = "10.123.0.2"
 PUBLISHED = f"{ADDRESS}:8000"
+Changes = dict[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateDaemon]:
 
 
 @pytest.fixture(scope="module")
-def both(daemon: PrivateDaemon) -> dict[str, dict[str, Any]]:
+def both(daemon: PrivateDaemon) -> Changes:
     """The settings' change that adds the second host."""
     far = {"docker": daemon.url, "subnet": "172.30.121.0/24", "address": ADDRESS}
     return {"hosts": {"far": far}}
@@ -75,9 +76,7 @@ def stack(daemon: PrivateDaemon, tmp_path_factory: pytest.TempPathFactory) -> It
         assert stack.remains() == []
 
 
-def test_a_second_host_touches_nothing_of_the_first(
-    stack: Stack, both: dict[str, dict[str, Any]]
-) -> None:
+def test_a_second_host_touches_nothing_of_the_first(stack: Stack, both: Changes) -> None:
     before = {name: stack.container(name).id for name in (NEAR, "balancer")}
     member = _members(stack)[NEAR]
     stack.configure(both)
@@ -159,14 +158,11 @@ def test_the_commands_look_at_all_hosts(stack: Stack) -> None:
     assert opened.output == f"{FAR} is open again; 2 of 2 instances are open\n"
 
 
-CHANGED: dict[str, dict[str, Any]] = {
-    "balancer": {"read-timeout-s": 333},
-    "server": {"log-level": "WARNING"},
-}
+CHANGED: Changes = {"balancer": {"read-timeout-s": 333}, "server": {"log-level": "WARNING"}}
 
 
 def test_a_host_that_is_not_reached_comes_last_and_fails_in_words(
-    stack: Stack, daemon: PrivateDaemon, both: dict[str, dict[str, Any]]
+    stack: Stack, daemon: PrivateDaemon, both: Changes
 ) -> None:
     before = stack.container(NEAR).id
     daemon.stop()
@@ -206,9 +202,7 @@ def test_the_next_update_that_reaches_the_host_finishes_it(
     assert PUBLISHED in asked(_endpoint(stack), count=12).answers
 
 
-def test_without_the_balancer_s_host_nothing_is_touched(
-    stack: Stack, both: dict[str, dict[str, Any]]
-) -> None:
+def test_without_the_balancer_s_host_nothing_is_touched(stack: Stack, both: Changes) -> None:
     lost = {**stack.settings["hosts"]["near"], "docker": "unix:///run/no-such.sock"}
     stack.configure({**CHANGED, "hosts": {**both["hosts"], "near": lost}})
 
@@ -232,7 +226,7 @@ def test_a_host_that_answers_and_the_one_with_the_balancer_are_not_forgotten(
 
 
 def test_a_dead_host_is_forgotten_and_the_others_serve_on(
-    stack: Stack, daemon: PrivateDaemon, both: dict[str, dict[str, Any]]
+    stack: Stack, daemon: PrivateDaemon, both: Changes
 ) -> None:
     stack.configure({**both, **CHANGED})
     daemon.stop()
@@ -253,7 +247,7 @@ def test_a_dead_host_is_forgotten_and_the_others_serve_on(
 
 
 def test_a_forgotten_host_that_comes_back_is_recovered_and_added_again(
-    stack: Stack, daemon: PrivateDaemon, both: dict[str, dict[str, Any]]
+    stack: Stack, daemon: PrivateDaemon, both: Changes
 ) -> None:
     daemon.start()
     stack.configure({**both, **CHANGED})

@@ -48,7 +48,7 @@ def memory_in(files: Mapping[str, str], instances: Mapping[str, Container]) -> H
         instances: the stack's instances there, by name.
 
     Returns:
-        What is left and held; nothing of a node whose file cannot be read.
+        What is left and held; nothing of a node whose file does not say.
     """
     running = {name: one for name, one in instances.items() if one.status == "running"}
     held = {name: _held(files, one) for name, one in running.items()}
@@ -56,7 +56,7 @@ def memory_in(files: Mapping[str, str], instances: Mapping[str, Container]) -> H
         free_mib={
             int(match[1]): _left_mib(text)
             for path, text in files.items()
-            if (match := _NODE.fullmatch(path))
+            if (match := _NODE.fullmatch(path)) and "MemFree" in text
         },
         held={name: its for name, its in held.items() if its is not None},
         unread=frozenset(name for name, its in held.items() if its is None),

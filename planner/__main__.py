@@ -2,19 +2,18 @@
 ``python -m planner Pulumi.STACK.yaml``: print the plan of a stack without Pulumi;
 ``python -m planner --schema``: print the JSON Schema of stack files.
 
-The one file of the planner that reads files and runs another program.
+The one file of the planner that reads files.
 """
 
 import argparse
-import json
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lifecycle.model_files import read_model_files
-from planner.errors import PlanError, SettingsError, TopologyError
+from lifecycle.probe import probe_topology, read_topology
+from planner.errors import PlanError, SettingsError
 from planner.placement import plan
 from planner.schema import render_schema
 from planner.settings import HostSettings, parse_settings
@@ -23,8 +22,6 @@ from planner.table import render_table
 from planner.topology import HostTopology
 
 __all__ = ["SETTINGS_KEY", "main", "plan_text"]
-
-_PROBE_TIMEOUT_S = 60
 
 
 def main(argv: list[str]) -> int:
@@ -60,7 +57,7 @@ def plan_text(stack_file: Path, topology_file: Path | None = None) -> str:
     """
     settings = parse_settings(_read_stack(stack_file), stack_file.name)
     topologies = {
-        name: _read_topology(topology_file)
+        name: read_topology(str(topology_file))
         if topology_file
         else _host_topology(host, stack_file.parent)
         for name, host in settings.hosts.items()
@@ -80,40 +77,9 @@ def _read_stack(path: Path) -> Mapping[str, Any]:
 
 
 def _host_topology(host: HostSettings, directory: Path) -> HostTopology:
-    return _probe() if host.topology == "probe" else _read_topology(directory / host.topology)
-
-
-def _read_topology(path: Path) -> HostTopology:
-    """Read a captured topology: what ``make capture`` writes, or ``lifecycle probe`` prints."""
-    try:
-        document = json.loads(path.read_text())
-    except OSError as error:
-        raise TopologyError(
-            f"{path} cannot be read: {error.strerror}. Name a captured topology that is there."
-        ) from None
-    except ValueError as error:
-        raise TopologyError(f"{path} is not JSON: {error}. Capture the topology again.") from None
-    return HostTopology.from_json(document, str(path))
-
-
-def _probe() -> HostTopology:
-    """Read the topology of this machine."""
-    command = [sys.executable, "-m", "lifecycle", "probe"]
-    try:
-        done = subprocess.run(  # noqa: S603 (a fixed command of this project)
-            command, capture_output=True, text=True, timeout=_PROBE_TIMEOUT_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise TopologyError(
-            f"The probe of this host gave no answer in {_PROBE_TIMEOUT_S} s. "
-            "Run `python -m lifecycle probe` to see where it hangs."
-        ) from None
-    if done.returncode:
-        raise TopologyError(
-            f"The probe of this host failed: {done.stderr.strip()}. Or plan for a captured "
-            "topology with --topology FILE."
-        )
-    return HostTopology.from_json(json.loads(done.stdout), "probe")
+    if host.topology == "probe":
+        return probe_topology()
+    return read_topology(str(directory / host.topology))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 import json
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,19 +8,11 @@ import pytest
 import yaml
 
 from planner import __main__ as program
+from planner.errors import TopologyError
+from planner.topology import HostTopology
 from tests.planner.worlds import ONE_NODE, TWO_NODES, make_host
 
 SETTINGS = {"hosts": {"box": {"topology": "hosts/box.json"}}}
-
-
-@pytest.fixture(autouse=True)
-def _no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test of this file may depend on the machine it runs on."""
-
-    def refuse(command: list[str], **_: Any) -> None:
-        raise AssertionError(f"unexpected: {command}")
-
-    monkeypatch.setattr(subprocess, "run", refuse)
 
 
 def write_stack(folder: Path, settings: Any = SETTINGS) -> Path:
@@ -34,19 +25,6 @@ def write_topology(path: Path, document: Any) -> Path:
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(document))
     return path
-
-
-def probe_gives(
-    monkeypatch: pytest.MonkeyPatch, status: int, stdout: str, stderr: str = ""
-) -> list[list[str]]:
-    commands: list[list[str]] = []
-
-    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
-        commands.append(command)
-        return subprocess.CompletedProcess(command, status, stdout, stderr)
-
-    monkeypatch.setattr(subprocess, "run", run)
-    return commands
 
 
 def error_of(arguments: list[str | Path], capsys: pytest.CaptureFixture[str]) -> str:
@@ -80,41 +58,24 @@ def test_another_topology_can_be_planned_for(
     assert "box-node0-0  0          0-1   0" in capsys.readouterr().out
 
 
-def test_this_host_is_probed_by_the_program_of_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    printed = json.dumps({"topology": make_host(ONE_NODE).to_json(), "version": 1})
-    commands = probe_gives(monkeypatch, 0, printed)
+def test_this_host_is_probed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program, "probe_topology", lambda: make_host(ONE_NODE))
 
     text = program.plan_text(write_stack(tmp_path, {"hosts": {"box": {}}}))
 
     assert "box-node0-0  0          0-1   0" in text
-    assert commands == [[sys.executable, "-m", "lifecycle", "probe"]]
 
 
-def test_a_failed_probe_says_what_it_said(
+def test_a_machine_that_does_not_say_its_nodes_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    probe_gives(monkeypatch, 1, "", "no sysfs\n")
+    def fails() -> HostTopology:
+        raise TopologyError("node* is missing")
 
-    assert error_of([write_stack(tmp_path, {"hosts": {"box": {}}})], capsys) == (
-        "error: The probe of this host failed: no sysfs. "
-        "Or plan for a captured topology with --topology FILE.\n"
-    )
+    monkeypatch.setattr(program, "probe_topology", fails)
 
-
-def test_a_probe_that_hangs_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def run(command: list[str], *, timeout: float, **_: Any) -> None:
-        raise subprocess.TimeoutExpired(command, timeout)
-
-    monkeypatch.setattr(subprocess, "run", run)
-
-    assert error_of([write_stack(tmp_path, {"hosts": {"box": {}}})], capsys) == (
-        "error: The probe of this host gave no answer in 60 s. "
-        "Run `python -m lifecycle probe` to see where it hangs.\n"
-    )
+    stack = write_stack(tmp_path, {"hosts": {"box": {}}})
+    assert error_of([stack], capsys) == "error: node* is missing\n"
 
 
 def test_every_fault_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,8 +128,8 @@ def test_every_key_that_is_there_twice_is_named(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (None, "cannot be read: No such file or directory. Name a captured topology"),
-        ("{", "is not JSON: "),
+        (None, "cannot be read ([Errno 2] No such file or directory: "),
+        ("{", "); make it with `make capture NAME=box`"),
         ("[]", "(top): [] is not an object"),
     ],
     ids=["no file", "no JSON", "a list"],

@@ -148,7 +148,7 @@ _SINGLE: dict[str, Any] = {
     "plugin-config": {"NUM_STREAMS": 1},
 }
 
-_REFUSALS = r"\S+ gets the address .+|\S+: keys are of hosts .+"
+_REFUSALS = r"\S+ gets the address .+|\S+: (?:keys are of hosts|certificates are of engines) .+"
 
 CHANGES = {change.setting: change for change in _changes()}
 

@@ -202,14 +202,15 @@ def kept(raw: Path) -> list[Measured]:
 def main(argv: Sequence[str]) -> int:
     """Measure every case, then write the report and its raw numbers."""
     parser = argparse.ArgumentParser(prog="python -m bench.weights", description=__doc__)
-    parser.add_argument("stack", type=Path, help="Pulumi.STACK.yaml of a test host")
+    parser.add_argument("stack", type=Path, help="Pulumi.STACK.yaml of one test host")
     parser.add_argument("models", nargs="+", metavar="MODEL", help="a model's folder, below:")
     parser.add_argument("--below", required=True, help="folder of the host, such as /srv/models")
     parser.add_argument("--output", type=Path, required=True, help="the report to write")
     parser.add_argument("--resume", action="store_true", help="keep what is in its .json")
     arguments = parser.parse_args(argv)
     stack, raw = read_stack_file(arguments.stack), arguments.output.with_suffix(".json")
-    client = reach(stack.where, timeout_s=600).client
+    (where,) = stack.hosts.values()
+    client = reach(where, timeout_s=600).client
     measured = kept(raw) if arguments.resume else []
     done = {one.case for one in measured}
     with weights_host(client, stack.settings.server.image, arguments.below) as host:

@@ -60,8 +60,8 @@ def answered_by(load: Load) -> set[str]:
     return {name for name, end in UPSTREAMS.items() for at in load.answers if at.endswith(end)}
 
 
-def asked(endpoint: str, *, count: int = 6) -> Load:
+def asked(endpoint: str, *, model: str = MODEL, count: int = 6) -> Load:
     """Ask until *count* answers came, or a failure."""
-    with clients(endpoint, MODEL, count=3) as load:
+    with clients(endpoint, model, count=3) as load:
         wait_until(lambda: sum(load.answers.values()) >= count or bool(load.failures))
     return load

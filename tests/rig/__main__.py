@@ -60,7 +60,9 @@ def _up(place: Place, args: argparse.Namespace) -> None:
 def _capture(place: Place, topologies: Iterable[str]) -> None:
     for topology in topologies:
         # A disk without images starts sooner.
-        plan = machine.Plan(topology=topology, disk=made.guest().disk)
+        plan = machine.Plan(
+            topology=topology, disk=made.guest().disk, ssh_port=machine.free_port(), ports=()
+        )
         running = _started(place, plan)
         try:
             tree.write(place, running)

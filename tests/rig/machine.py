@@ -39,6 +39,7 @@ class Plan:
         extra: a third disk, only read.
         ssh_port: of this machine's loopback, for the guest's sshd.
         ports: further ports that are forwarded, the same here and there.
+        address: of this machine, on which those listen.
     """
 
     topology: str
@@ -46,6 +47,7 @@ class Plan:
     extra: Path | None = None
     ssh_port: int = SSH_PORT
     ports: tuple[int, ...] = PORTS
+    address: str = "127.0.0.1"
 
 
 def start(place: Place, plan: Plan) -> Running:
@@ -194,7 +196,7 @@ def _devices(place: Place, plan: Plan) -> list[str]:
         words += ["-drive", f"if=none,id=d{number},{drive}"]
         words += ["-device", f"virtio-blk-pci,drive=d{number}"]
     forwards = [f"hostfwd=tcp:127.0.0.1:{plan.ssh_port}-:22"]
-    forwards += [f"hostfwd=tcp:127.0.0.1:{port}-:{port}" for port in plan.ports]
+    forwards += [f"hostfwd=tcp:{plan.address}:{port}-:{port}" for port in plan.ports]
     words += ["-netdev", ",".join(["user", "id=net", "restrict=on", *forwards])]
     return [*words, "-device", "virtio-net-pci,netdev=net", "-device", "virtio-rng-pci"]
 

@@ -55,15 +55,21 @@ def _fill(folder: Path) -> None:
     folder.chmod(0o755)
     models = folder / "srv" / "models"
     models.mkdir(parents=True)
-    _build_images()
+    build_images()
     say("rig: making models")
-    for name, shape in model.SHAPES.items():
-        _make_model(models, name, shape)
+    for name in model.SHAPES:
+        make_model(models, name)
     names = [reference(recipe) for recipe in _LOADED]
     run(["docker", "save", "--output", folder / "srv/images.tar", *names], remedy=_REMEDY)
 
 
-def _build_images() -> None:
+def build_images() -> None:
+    """
+    Build the images of `Pulumi.rig.yaml` with this machine's Docker.
+
+    Raises:
+        StageError: a context could not be staged, or Docker failed.
+    """
     for recipe in IMAGES:
         stage(recipe, ROOT)
         say(f"rig: building {reference(recipe)}")
@@ -72,12 +78,17 @@ def _build_images() -> None:
         run([*words, ROOT / context_dir(recipe)], remedy=_REMEDY)
 
 
-def _make_model(models: Path, name: str, shape: model.Shape) -> None:
-    """Write the model's source, and convert it as a development stack converts its own."""
+def make_model(models: Path, name: str) -> None:
+    """
+    Write the source of the model *name* into *models*, and convert it as a stack converts its own.
+
+    Raises:
+        StageError: Docker failed.
+    """
     folder = models / name
     folder.mkdir()
     folder.chmod(0o777)
-    model.write_gguf(folder / "source.gguf", shape)
+    model.write_gguf(folder / "source.gguf", model.SHAPES[name])
     run(
         [
             "docker", "run", "--rm", "--network", "none", "--volume", f"{folder}:/made",

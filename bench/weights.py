@@ -65,8 +65,8 @@ class Measured:
     case: Case
     node: int
     memory_nodes: str
-    cache_before: Mapping[int, int]
-    cache_after: Mapping[int, int]
+    cache_before: Mapping[str, int]
+    cache_after: Mapping[str, int]
     memory: Mapping[str, Mapping[str, int]]
     local_share: float
     weights_share: float
@@ -108,8 +108,8 @@ def measure(host: WeightsHost, case: Case) -> Measured:
     )
 
 
-def _in_mib(by_node: Mapping[int, int]) -> dict[int, int]:
-    return {node: round(its / _MIB) for node, its in by_node.items()}
+def _in_mib(by_node: Mapping[int, int]) -> dict[str, int]:
+    return {str(node): round(its / _MIB) for node, its in by_node.items()}
 
 
 def render(measured: Sequence[Measured], sizes: Mapping[str, int], about: str) -> str:
@@ -170,7 +170,7 @@ def _table(measured: Sequence[Measured], model: str) -> Iterator[str]:
         case = one.case
         if case.model != model:
             continue
-        by_kind = (_pair({int(k): v for k, v in one.memory[kind].items()}) for kind in _KINDS)
+        by_kind = (_pair(one.memory[kind]) for kind in _KINDS)
         cells = (
             "-" if case.read_on is None else f"node {case.read_on}",
             case.weights,
@@ -187,26 +187,38 @@ def _table(measured: Sequence[Measured], model: str) -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
 
 
-def _pair(by_node: Mapping[int, int]) -> str:
-    return f"{by_node.get(0, 0)} / {by_node.get(1, 0)}"
+def _pair(by_node: Mapping[str, int]) -> str:
+    return f"{by_node.get('0', 0)} / {by_node.get('1', 0)}"
+
+
+def kept(raw: Path) -> list[Measured]:
+    """Read what an earlier run measured; none where there is no such file."""
+    if not raw.exists():
+        return []
+    rows = json.loads(raw.read_text())
+    return [Measured(**{**row, "case": Case(**row["case"])}) for row in rows]
 
 
 def main(argv: Sequence[str]) -> int:
-    """Measure every case, then print the report or write it with its raw numbers."""
+    """Measure every case, then write the report and its raw numbers."""
     parser = argparse.ArgumentParser(prog="python -m bench.weights", description=__doc__)
-    parser.add_argument("stack", type=Path, help="Pulumi.STACK.yaml of a test host")
+    parser.add_argument("stack", type=Path, help="Pulumi.STACK.yaml of one test host")
     parser.add_argument("models", nargs="+", metavar="MODEL", help="a model's folder, below:")
     parser.add_argument("--below", required=True, help="folder of the host, such as /srv/models")
-    parser.add_argument("--output", type=Path, help="the file to write; left out: print it")
+    parser.add_argument("--output", type=Path, required=True, help="the report to write")
+    parser.add_argument("--resume", action="store_true", help="keep what is in its .json")
     arguments = parser.parse_args(argv)
-    stack = read_stack_file(arguments.stack)
+    stack, raw = read_stack_file(arguments.stack), arguments.output.with_suffix(".json")
     (where,) = stack.hosts.values()
     client = reach(where, timeout_s=600).client
-    measured = []
+    measured = kept(raw) if arguments.resume else []
+    done = {one.case for one in measured}
     with weights_host(client, stack.settings.server.image, arguments.below) as host:
         for case in cases(arguments.models, sorted(host.cpus)[:2]):
-            measured.append(measure(host, case))
-            print(measured[-1], file=sys.stderr, flush=True)
+            if case not in done:
+                measured.append(measure(host, case))
+                raw.write_text(json.dumps([asdict(one) for one in measured], indent=1) + "\n")
+                print(measured[-1], file=sys.stderr, flush=True)
         sizes = {
             model: round(host.size(f"{model}/{_WEIGHTS}") / _MIB) for model in arguments.models
         }
@@ -215,13 +227,7 @@ def main(argv: Sequence[str]) -> int:
         f"The host is `{info['OperatingSystem']}`, kernel {info['KernelVersion']}, "
         f"{info['NCPU']} CPUs, Docker {info['ServerVersion']}, cgroup v{info['CgroupVersion']}."
     )
-    report = render(measured, sizes, about)
-    if arguments.output is None:
-        sys.stdout.write(report)
-        return 0
-    arguments.output.write_text(report)
-    raw = json.dumps([asdict(one) for one in measured], indent=1)
-    arguments.output.with_suffix(".json").write_text(raw + "\n")
+    arguments.output.write_text(render(measured, sizes, about))
     return 0
 
 

@@ -84,10 +84,16 @@ class WeightsHost:
         return int(docker_host.run(self.helpers[0], "stat", "-c%s", f"{MODELS_MOUNT}/{file}"))
 
     def cached(self, file: str) -> dict[int, int]:
-        """Return the bytes of *file*, below the models, that are in the page cache, by node."""
+        """
+        Return the bytes of *file*, below the models, that are in the page cache, by node.
+
+        Looked at from the last node, so that Python is first read where the server runs.
+        """
         path = f"{MODELS_MOUNT}/{file}"
         argv = ("python3", "-c", _script("cached"), path)
-        found = json.loads(docker_host.run(self.helpers[0], *argv, within_s=_READ_WITHIN_S))
+        found = json.loads(
+            docker_host.run(self.helpers[max(self.helpers)], *argv, within_s=_READ_WITHIN_S)
+        )
         return {int(node): its for node, its in found[path].items()}
 
     def serve(self, model: str, weights: str, node: int, *, bound: bool) -> Served:

@@ -2,12 +2,13 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.weights import Case, Measured, cases, measure, render
+from bench.weights import Case, Measured, cases, kept, measure, render
 from bench.weights_host import Served
 from lifecycle.pages import Pages
 
@@ -71,8 +72,17 @@ def test_the_cache_is_emptied_and_filled_before_the_server_starts_on_the_second_
     file = "look at m/openvino_model.bin"
     assert host.calls == ["empty", "read m on 0", file, "serve m shared on 1", file]
     assert (found.node, found.memory_nodes) == (1, "0-1")
-    assert (found.cache_before, found.cache_after) == ({0: 129}, {0: 129})
+    assert (found.cache_before, found.cache_after) == ({"0": 129}, {"0": 129})
     assert (found.local_share, found.weights_share) == (0.995, 0.796)
+
+
+def test_a_run_that_was_broken_off_goes_on_with_what_it_wrote(tmp_path: Path) -> None:
+    raw = tmp_path / "weights.json"
+    found = [measured(Host(), one) for one in cases(["m"], [0, 1])]
+
+    assert kept(raw) == []
+    raw.write_text(json.dumps([asdict(one) for one in found]))
+    assert kept(raw) == found
 
 
 def test_a_cold_case_reads_nothing_before() -> None:

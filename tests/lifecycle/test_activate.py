@@ -239,61 +239,6 @@ def test_an_instance_that_was_moved_before_its_proof_is_told_with_both_lists(
     assert_stopped_and_closed(world)
 
 
-def test_an_instance_whose_memory_lies_elsewhere_is_told_with_the_memory_of_each_node(
-    world: World, golden: Callable[[str], str]
-) -> None:
-    world.numa_maps = STRAYED
-
-    assert message_of(world) == golden("memory_elsewhere")
-    assert_stopped_and_closed(world)
-
-
-@pytest.mark.parametrize("least", [0.6, 0.5, 0])
-def test_as_much_local_memory_as_is_required_is_enough(world: World, least: float) -> None:
-    world.numa_maps = STRAYED
-
-    result = run(world, min_local_share=least)
-
-    assert result["local_share"] == 0.6
-    assert world.said[-2:] == ["proven: 2 tasks on CPUs 0, memory 0, 60% of 10 MiB local", "open"]
-
-
-def test_memory_that_is_not_bound_is_measured_against_its_own_node_and_not_required(
-    world: World,
-) -> None:
-    world.numa_maps, world.enforced = STRAYED, ("0", "0-1")
-
-    result = run(world, memory_nodes=None)
-
-    assert (result["memory_nodes"], result["local_share"]) == ("0-1", 0.6)
-
-
-def test_where_the_kernel_does_not_tell_pages_the_proof_says_so(world: World) -> None:
-    world.numa_maps = None
-
-    result = run(world)
-
-    assert result == {
-        "instance": NAME, "cpus": "0", "memory_nodes": "0", "local_share": "not measured"
-    }  # fmt: skip
-    assert world.said[-2].endswith(
-        "memory 0, its pages not measured: this kernel does not tell them (numa_maps)"
-    )
-
-
-def test_why_an_instance_starts_over_is_told(world: World) -> None:
-    world.serve_as_planned()
-    leave_pages_behind(world)
-
-    run(world)
-
-    assert world.said[0] == (
-        "is not placed as planned: local share of its memory: planned at least 0.99 on node 0, "
-        "found 0.6: 6 MiB on node 0 and 4 MiB on node 1"
-    )
-    assert "proven: 2 tasks on CPUs 0, memory 0, 100% of 4 MiB local" in world.said
-
-
 def test_a_server_whose_tasks_cannot_be_read(world: World, golden: Callable[[str], str]) -> None:
     """An image without the tools, for one."""
     world.instance.log = "[serving][info] Server started on port 8001\n"

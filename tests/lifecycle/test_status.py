@@ -11,12 +11,8 @@ from lifecycle.observe import Observation
 from lifecycle.status import Line, Status, look
 from tests.lifecycle.docker_double import refusal
 from tests.lifecycle.stack_double import FIRST, SECOND, Stack, stand_up_stack, write_stack_file
-from tests.lifecycle.world import MODEL, World, write_numa_maps, write_proc, write_sockets
+from tests.lifecycle.world import MODEL, World, write_proc, write_sockets
 
-ELSEWHERE = """\
-5590fffb7000 default heap anon=1024 dirty=1024 active=0 N0=1024 kernelpagesize_kB=4
-7ff4c22d0000 default anon=1537 dirty=1537 active=0 N1=1537 kernelpagesize_kB=4
-"""
 Captured = pytest.CaptureFixture[str]
 See = Callable[[Observation], None]
 
@@ -85,38 +81,6 @@ def test_what_the_kernel_enforces_is_shown_beside_what_was_planned(stack: Stack)
     assert row(status, FIRST)[2:6] == ["0", "0-1", "0", "0-1"]
     assert f"\nwrong: {FIRST} was re-pinned: CPUs: planned 0, found 0 and 0-1;" in status.render()
     assert not status.is_well
-
-
-def test_memory_that_lies_elsewhere_is_shown_and_wrong(stack: Stack) -> None:
-    write_numa_maps(stack.machines[FIRST].mounts["/proc"], ELSEWHERE)
-
-    status = look(stack.file)
-
-    assert row(status, FIRST)[6] == "39.9%"
-    assert (
-        f"\nwrong: {FIRST} has memory elsewhere: local share of its memory: planned at least 0.99 "
-        "on node 0, found 0.399: 4 MiB on node 0 and 6 MiB on node 1\n" in status.render()
-    )
-    assert not status.is_well
-
-
-def test_memory_that_need_not_be_local_is_shown_and_not_wrong(stack: Stack) -> None:
-    write_numa_maps(stack.machines[FIRST].mounts["/proc"], ELSEWHERE)
-    stack.machines[FIRST].labels["ovms-numa.memory-nodes"] = "any"
-
-    status = look(stack.file)
-
-    assert row(status, FIRST)[4:7] == ["any", "0", "39.9%"]
-    assert status.is_well
-
-
-def test_where_the_kernel_does_not_tell_pages_the_column_is_empty(stack: Stack) -> None:
-    write_numa_maps(stack.machines[FIRST].mounts["/proc"], None)
-
-    status = look(stack.file)
-
-    assert row(status, FIRST)[6] == "-"
-    assert status.is_well
 
 
 def test_a_fault_seen_on_the_host_is_said_once(stack: Stack, see: See) -> None:

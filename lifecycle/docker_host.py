@@ -2,23 +2,33 @@
 
 import io
 import queue
+import struct
 import tarfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import cast
 
 import docker
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import (
+    APIError,
+    DockerException,
+    NotFound,
+    create_api_error_from_http_exception,
+)
 from docker.models.containers import Container
-from requests.exceptions import RequestException
+from requests.exceptions import HTTPError, RequestException
 
 LOG_LINES = 15
 COMMAND_WITHIN_S = 30
 """What a command in a container may take: those here read a few small files."""
 
-Executed = tuple[int | None, object]
+Executed = tuple[int | None, bytes, bytes]
+"""Exit status, standard output and standard error of a command."""
+
+_HEADER = struct.Struct(">BxxxI")
+"""Before each frame: which stream, and how many bytes."""
+_STDERR = 2
 
 
 def find(client: docker.DockerClient, name: str) -> Container | None:
@@ -48,24 +58,22 @@ def run(container: Container, *argv: str, within_s: float = COMMAND_WITHIN_S) ->
             end within *within_s* seconds.
     """
     try:
-        status, output = _execute(container, argv, within_s)
+        status, *streams = _execute(container, argv, within_s)
     except APIError as error:
         raise _refused(error) from None
-    # With `demux` the SDK returns both streams; its stubs do not know that.
-    streams = cast("tuple[bytes | None, bytes | None]", output)
-    stdout, stderr = ((stream or b"").decode(errors="replace") for stream in streams)
+    stdout, stderr = (stream.decode(errors="replace") for stream in streams)
     if status != 0:
         raise CommandError((stderr + stdout).strip() or f"exit status {status}")
     return stdout
 
 
 def _execute(container: Container, argv: tuple[str, ...], within_s: float) -> Executed:
-    """Run *argv* beside this thread, as the SDK's own timeout does not cover what it prints."""
+    """Run *argv* beside this thread, as the bound of a request is between two bytes of it."""
     ended: queue.SimpleQueue[Executed | Exception] = queue.SimpleQueue()
 
     def execute() -> None:
         try:
-            ended.put(container.exec_run(list(argv), demux=True))
+            ended.put(_execute_here(container, argv, within_s))
         except Exception as error:
             ended.put(error)
 
@@ -77,6 +85,41 @@ def _execute(container: Container, argv: tuple[str, ...], within_s: float) -> Ex
     if isinstance(answer, Exception):
         raise answer
     return answer
+
+
+def _execute_here(container: Container, argv: tuple[str, ...], within_s: float) -> Executed:
+    """
+    Run *argv* and wait for its end.
+
+    Not by the SDK's `exec_start`: it reads the socket below a buffer that may have taken the first
+    frames along with the answer's headers, which are then lost.
+    """
+    api = container.client.api  # type: ignore[union-attr]
+    command = api.exec_create(container.id, list(argv))["Id"]
+    url = f"{api.base_url}/v{api.api_version}/exec/{command}/start"
+    answer = api.post(url, json={"Detach": False, "Tty": False}, timeout=within_s)
+    try:
+        answer.raise_for_status()
+    except HTTPError as error:
+        create_api_error_from_http_exception(error)
+    status = api.exec_inspect(command)["ExitCode"]
+    return status, *_streams(answer.content)
+
+
+def _streams(content: bytes) -> tuple[bytes, bytes]:
+    """
+    Take both streams out of their frames.
+
+    Source: https://docs.docker.com/reference/api/engine/, ContainerAttach, "Stream format".
+    """
+    streams: tuple[list[bytes], list[bytes]] = ([], [])
+    start = 0
+    while start < len(content):
+        stream, size = _HEADER.unpack_from(content, start)
+        start += _HEADER.size + size
+        streams[stream == _STDERR].append(content[start - size : start])
+    stdout, stderr = streams
+    return b"".join(stdout), b"".join(stderr)
 
 
 def _refused(error: APIError) -> "CommandError":

@@ -242,7 +242,7 @@ def test_an_instance_that_was_moved_before_its_proof_is_told_with_both_lists(
 def test_a_server_whose_tasks_cannot_be_read(world: World, golden: Callable[[str], str]) -> None:
     """An image without the tools, for one."""
     world.instance.log = "[serving][info] Server started on port 8001\n"
-    world.instance.refusals["exec_run"] = refusal(
+    world.instance.refusals["exec"] = refusal(
         'OCI runtime exec failed: exec: "sh": executable file not found in $PATH', 400
     )
 

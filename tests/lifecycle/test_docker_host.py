@@ -110,7 +110,7 @@ def test_a_command_that_fails_gives_what_it_wrote_else_its_status(
 
 
 def test_a_command_that_docker_refuses_is_told_in_dockers_words(machine: Machine) -> None:
-    machine.refusals["exec_run"] = refusal("container one is paused", 409)
+    machine.refusals["exec"] = refusal("container one is paused", 409)
 
     with pytest.raises(docker_host.CommandError) as failed:
         docker_host.run(as_container(machine), "true")
@@ -130,7 +130,7 @@ def test_a_command_that_does_not_end_is_given_up(machine: Machine) -> None:
 
 
 def test_a_command_whose_engine_goes_away_fails_as_the_engine_does(machine: Machine) -> None:
-    machine.refusals["exec_run"] = requests.exceptions.ConnectionError("cut")
+    machine.refusals["exec"] = requests.exceptions.ConnectionError("cut")
 
     with pytest.raises(requests.exceptions.ConnectionError, match="cut"):
         docker_host.run(as_container(machine), "true")
@@ -149,7 +149,7 @@ def test_a_command_whose_engine_goes_away_fails_as_the_engine_does(machine: Mach
 def test_a_container_that_is_gone_is_told_from_one_that_does_not_do(
     machine: Machine, refused: APIError, *, is_gone: bool
 ) -> None:
-    machine.refusals["exec_run"] = refused
+    machine.refusals["exec"] = refused
 
     with pytest.raises(docker_host.CommandError) as failed:
         docker_host.run(as_container(machine), "true")

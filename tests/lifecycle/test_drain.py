@@ -121,7 +121,7 @@ def test_an_instance_that_does_not_run_is_closed_and_counts_as_drained(
 def test_an_instance_that_goes_away_while_it_drains_counts_as_drained(world: World) -> None:
     connect(world, 3)
     gone = refusal(f"container {CONTAINER} is not running", 409)
-    threading.Timer(0.1, world.instance.refusals.update, [{"exec_run": gone}]).start()
+    threading.Timer(0.1, world.instance.refusals.update, [{"exec": gone}]).start()
 
     assert wait(world) == 0
 
@@ -129,7 +129,7 @@ def test_an_instance_that_goes_away_while_it_drains_counts_as_drained(world: Wor
 def test_a_count_that_fails_is_told_once_and_tried_again(world: World) -> None:
     """A failed count is no zero: the instance may be at work."""
     connect(world, 2)
-    world.instance.refusals["exec_run"] = refusal("OCI runtime exec failed: resource busy")
+    world.instance.refusals["exec"] = refusal("OCI runtime exec failed: resource busy")
     threading.Timer(0.3, world.instance.refusals.clear).start()
     threading.Timer(0.6, connect, (world, 0)).start()
     begun = time.monotonic()
@@ -148,7 +148,7 @@ def test_a_count_that_fails_is_told_once_and_tried_again(world: World) -> None:
 def test_counts_that_fail_to_the_end_are_told_as_unknown_and_not_as_none_in_flight(
     world: World,
 ) -> None:
-    world.instance.refusals["exec_run"] = refusal("container 1234 is paused", 409)
+    world.instance.refusals["exec"] = refusal("container 1234 is paused", 409)
 
     assert drain(world.spec(timeouts={"drain_s": 0}), world.said.append) == {
         "instance": NAME,

@@ -43,7 +43,7 @@ def test_a_silent_server_is_given_up(machine: Machine) -> None:
 
 
 def test_a_container_that_does_not_run_is_a_failed_connection(machine: Machine) -> None:
-    machine.refusals["exec_run"] = refusal("container one is not running", 409)
+    machine.refusals["exec"] = refusal("container one is not running", 409)
 
     with pytest.raises(ConnectionError, match="is not running"):
         ask(machine, 1)

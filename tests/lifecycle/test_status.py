@@ -128,7 +128,7 @@ def test_a_balancer_that_does_not_answer_is_wrong(
 
 
 def test_a_container_that_ends_meanwhile_is_no_failure_of_the_command(stack: Stack) -> None:
-    stack.machines[FIRST].refusals["exec_run"] = refusal("it is not running", 409)
+    stack.machines[FIRST].refusals["exec"] = refusal("it is not running", 409)
 
     status = look(stack.file)
 

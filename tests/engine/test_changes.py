@@ -88,6 +88,11 @@ def elsewhere(changing: Changing, tmp_path_factory: pytest.TempPathFactory) -> d
     return changing.values
 
 
+def _changes_before(change: Change) -> int:
+    """How many other changes are made before *change*; they stay made."""
+    return 1 + _changes_before(CHANGES[change.after]) if change.after else 0
+
+
 def _started(stack: Stack, names: Iterable[str]) -> list[str]:
     return [stack.container(name).attrs["State"]["StartedAt"] for name in names]
 
@@ -207,7 +212,7 @@ def test_up_touches_what_preview_showed_of(change: Change, changing: Changing) -
 
 @changes
 @pytest.mark.usefixtures("elsewhere")
-@_each(change for change in CHANGES.values() if change.after)
+@_each(sorted((change for change in CHANGES.values() if change.after), key=_changes_before))
 def test_preview_shows_and_up_touches_after_another_change(
     change: Change, changing: Changing
 ) -> None:

@@ -21,7 +21,7 @@ def test_status_shows_where_each_instance_runs_as_proven(onlooker: Operator) -> 
     assert done.status == 0, done.output + done.error
     assert rows[FIRST][1:6] == ["0", "0", "0", "0", "0"]
     assert rows[SECOND][1:6] == ["0", "1", "1", "0", "0"]
-    assert [rows[name][9] for name in (FIRST, SECOND, "balancer")] == ["open", "open", "running"]
+    assert [rows[name][10] for name in (FIRST, SECOND, "balancer")] == ["open", "open", "running"]
     url = "http://127.0.0.1:" + str(onlooker.stack.settings["balancer"]["port"])
     assert done.output.endswith(f"\n2 of 2 instances serve at {url}\n")
 
@@ -36,8 +36,8 @@ def test_status_shows_since_when_and_how_often_an_instance_was_restarted(
 
     row = table_rows(operator("status").output)[FIRST]
 
-    assert row[6].replace(" ", "T") == container.attrs["State"]["StartedAt"][:19]
-    assert row[7] == str(before + 1)
+    assert row[7].replace(" ", "T") == container.attrs["State"]["StartedAt"][:19]
+    assert row[8] == str(before + 1)
 
 
 def _restarts(container: Any) -> int:
@@ -60,8 +60,8 @@ def test_status_counts_the_requests_in_flight(onlooker: Operator, endpoint: str)
         busy = table_rows(onlooker("status").output)
 
     assert load.failures == []
-    assert sum(int(busy[name][8]) for name in INSTANCES) >= 2
-    assert int(busy["balancer"][8]) >= 4
+    assert sum(int(busy[name][9]) for name in INSTANCES) >= 2
+    assert int(busy["balancer"][9]) >= 4
 
 
 def test_status_says_what_is_wrong_and_fails(operator: Operator) -> None:

@@ -29,7 +29,7 @@ def test_a_cordoned_instance_gets_no_request_and_is_no_drift(
     assert preview.status == 0, preview.output
     assert f"cordoned: {FIRST}\n" in preview.output
     assert "drift:" not in preview.output
-    assert (shown.status, table_rows(shown.output)[FIRST][9]) == (0, "cordoned")
+    assert (shown.status, table_rows(shown.output)[FIRST][10]) == (0, "cordoned")
 
 
 def test_what_a_cordoned_instance_has_in_flight_is_not_cut(
@@ -55,7 +55,7 @@ def test_a_cordon_holds_through_a_rolling_update(operator: Operator, endpoint: s
     assert run.status == 0, run.output
     assert operator.stack.container(SECOND).id != before
     assert (answered_by(load), load.failures) == ({FIRST}, [])
-    assert (shown[FIRST][9], shown[SECOND][9]) == ("open", "cordoned")
+    assert (shown[FIRST][10], shown[SECOND][10]) == ("open", "cordoned")
 
 
 def test_a_cordon_holds_through_a_repair(operator: Operator, endpoint: str) -> None:
@@ -66,7 +66,7 @@ def test_a_cordon_holds_through_a_repair(operator: Operator, endpoint: str) -> N
 
     assert run.names("update") == [f"{FIRST}-activation"]
     assert answered_by(asked(endpoint)) == {SECOND}
-    assert table_rows(operator("status").output)[FIRST][9] == "cordoned"
+    assert table_rows(operator("status").output)[FIRST][10] == "cordoned"
 
 
 def test_an_uncordoned_instance_serves_again(operator: Operator, endpoint: str) -> None:
@@ -96,9 +96,9 @@ def test_what_does_not_run_as_planned_is_opened_by_the_next_update_only(
 
     assert done.status == 1
     assert f"{FIRST}: opening it: the cordon is off, but it " in done.error
-    assert table_rows(operator("status").output)[FIRST][9] in ("closed", "exited")
+    assert table_rows(operator("status").output)[FIRST][10] in ("closed", "exited")
     assert operator.stack.up().status == 0
-    assert table_rows(operator("status").output)[FIRST][9] == "open"
+    assert table_rows(operator("status").output)[FIRST][10] == "open"
 
 
 def test_the_last_open_instance_is_cordoned_by_force_only(

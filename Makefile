@@ -56,7 +56,7 @@ uncordon: venv/.runtime ## Let the cordoned INSTANCE=NAME serve again.
 	@$(VENV)/python -m lifecycle uncordon Pulumi.$(STACK).yaml --instance '$(INSTANCE)'
 
 capture: venv/.runtime ## Write hosts/NAME.json: the topology of HOST=ssh://USER@HOST, or of this machine.
-	@$(VENV)/python -m lifecycle capture '$(CAPTURED)' --host '$(CAPTURED_HOST)' --known-hosts '$(KNOWN_HOSTS)'
+	@$(VENV)/python -m lifecycle capture '$(CAPTURED)' --host '$(CAPTURED_HOST)' --known-hosts '$(KNOWN_HOSTS)' --host-key '$(HOST_KEY)'
 
 plan: venv/.runtime ## Print the placement table; needs neither Pulumi nor Docker.
 	@$(VENV)/python -m planner Pulumi.$(STACK).yaml

@@ -69,7 +69,8 @@ def declare_stack(
         name: _declare_host(
             dataclasses.replace(told, state_id=state_id.stdout),
             hashes,
-            () if told.seen.reachable else tuple(active.values()),
+            # The balancer's own are what those instances wait for.
+            () if told.seen.reachable or told.has_balancer else tuple(active.values()),
         )
         for name, told in hosts.items()
     }

@@ -88,16 +88,15 @@ def _probe(sysroot: Path | None) -> dict[str, object]:
 
 
 def _ask(stack_file: Path, endpoint: str, question: str) -> str:
-    from lifecycle.ask import ask, directly, first_model, request_body
-    from lifecycle.reach import reach
-    from lifecycle.stack_file import balancer_host
+    from lifecycle.ask import ask, first_model, request_body, way_to_balancer
+    from lifecycle.stack_file import read_stack_file
 
-    where = balancer_host(stack_file)
-    # An address such as 127.0.0.1 is the host's own.
-    connect = reach(where).http if where.is_remote else directly
+    stack = read_stack_file(stack_file)
+    host = stack.hosts[stack.settings.balancer_host].docker
+    connect = way_to_balancer(stack)
     model = first_model(endpoint, connect)
     return (
-        f"Ask it yourself{f', on {where.docker}' if where.is_remote else ''}:\n"
+        f"Ask it yourself{'' if host.startswith('unix://') else f', on {host}'}:\n"
         f"  curl -s {endpoint}/chat/completions "
         f"-H 'Content-Type: application/json' -d {shlex.quote(request_body(model, question))}\n"
         f"Q: {question}\nA: {ask(endpoint, model, question, connect)}"

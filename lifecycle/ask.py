@@ -6,11 +6,28 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from lifecycle.errors import LifecycleError
+from lifecycle.reach import reach
+from lifecycle.stack_file import StackFile
+from planner.nginx import LISTEN_PORT
 
 _TIMEOUT_S = 120
 
 Connect = Callable[[str, int, float], http.client.HTTPConnection]
 """How an address and port are reached, with the bound in seconds; `Link.http` is one."""
+
+
+def way_to_balancer(stack: StackFile) -> Connect:
+    """
+    Return how the endpoint of *stack* is reached, whose address may be one of its host alone.
+
+    Raises:
+        LifecycleError: the balancer's host is not reached.
+    """
+    where = stack.hosts[stack.settings.balancer_host]
+    if where.is_engine_only:
+        link, inside = reach(where), f"{stack.project}-{stack.name}-balancer"
+        return lambda address, _, bound_s: link.http(address, LISTEN_PORT, bound_s, inside=inside)
+    return reach(where).http if where.is_remote else directly
 
 
 def directly(address: str, port: int, timeout_s: float) -> http.client.HTTPConnection:

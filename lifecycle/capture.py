@@ -23,7 +23,12 @@ _MIB = 1 << 20
 
 
 def capture(
-    name: str, *, url: str = "", known_hosts: str = "", directory: Path = Path("hosts")
+    name: str,
+    *,
+    url: str = "",
+    known_hosts: str = "",
+    host_key: str = "",
+    directory: Path = Path("hosts"),
 ) -> str:
     """
     Capture a host into the file that the setting `topology` of a host names.
@@ -32,6 +37,7 @@ def capture(
         name: of the file, without folder and ``.json``.
         url: such as ``ssh://me@far``; "" for this machine.
         known_hosts: the only file whose host keys are trusted; "" for the user's own.
+        host_key: the only host key trusted, as ``TYPE BASE64``; "" for what the files say.
         directory: the folder of the captured topologies.
 
     Returns:
@@ -48,7 +54,7 @@ def capture(
             f"KNOWN_HOSTS: there is no file {known_hosts!r}; name one in the form of known_hosts, "
             "or leave KNOWN_HOSTS out to trust what you have connected to before"
         )
-    where = Where(docker=url, known_hosts=known_hosts or None)
+    where = Where(docker=url, known_hosts=known_hosts or None, host_key=host_key or None)
     host = SshHost.parse(where) if url else None
     live = live_topology(host)
     lines = [_summary(host, live), *_limits(live), "", *_replace(path, name, live)]

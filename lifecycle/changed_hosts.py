@@ -53,5 +53,9 @@ def _lines(
     what = f"NAME={host.topology.removeprefix('hosts/').removesuffix('.json')}"
     if not host.docker.startswith("unix://"):
         what += f" HOST={host.docker}"
+    if host.known_hosts is not None:
+        what += f" KNOWN_HOSTS={host.known_hosts}"
+    if host.host_key is not None:
+        what += f" HOST_KEY='{host.host_key}'"
     yield f"  What to do: capture it again with `make capture {what}`, then look at the new plan,"
     yield "    or put the host back as it was."

@@ -47,6 +47,7 @@ def add_parsers(actions: "_SubParsersAction[argparse.ArgumentParser]") -> None:
         default="",
         help="the only file whose host keys are trusted; default: those of your OpenSSH client",
     )
+    capture.add_argument("--host-key", default="", help="the only key trusted: TYPE BASE64")
 
 
 def run(arguments: argparse.Namespace) -> Answer:
@@ -60,8 +61,14 @@ def run(arguments: argparse.Namespace) -> Answer:
     if arguments.action == "capture":
         from lifecycle.capture import capture
 
-        known_hosts = arguments.known_hosts
-        return Answer(capture(arguments.name, url=arguments.host, known_hosts=known_hosts))
+        return Answer(
+            capture(
+                arguments.name,
+                url=arguments.host,
+                known_hosts=arguments.known_hosts,
+                host_key=arguments.host_key,
+            )
+        )
     from lifecycle.docker_failure import speaking_with
     from lifecycle.stack_file import read_stack_file
 

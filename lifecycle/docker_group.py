@@ -15,7 +15,8 @@ from typing import Any
 from planner.errors import TopologyError
 
 KINDS = ("cpus", "mems")
-_SETTINGS = "etc/docker/daemon.json"
+SETTINGS_NAME = "daemon.json"
+_SETTINGS = f"etc/docker/{SETTINGS_NAME}"
 # Version 2 has this file in its root only; a machine that has both mounts version 2 elsewhere.
 _V2_ROOT = "sys/fs/cgroup/cgroup.controllers"
 _BASES = {2: "sys/fs/cgroup/", 1: "sys/fs/cgroup/cpuset/"}

@@ -50,7 +50,8 @@ def _left_open(spec: Activation, error: UnreachableError) -> UnreachableError:
         step="taking it out of service",
         seen=f"its host is not reached: {error.subject}: {error.seen}",
         remedy="bring that host back, then run `pulumi up` again: it goes on from here. One that "
-        f"is gone for good is taken out with `make forget HOST={host}`, where the stack has others",
+        f"is gone for good is taken out with `make forget HOST={host} STACK=NAME`, where the stack "
+        "has others",
     )
 
 

@@ -184,7 +184,8 @@ def placement(container: Container, min_local_share: float) -> tuple[Proof | Non
         begins with the instance's name.
     """
     try:
-        proof = read_proof(container, port_of(container))
+        measure = container.labels[ROLE] != BALANCER
+        proof = read_proof(container, port_of(container), measure=measure)
     except docker_host.CommandError as error:
         return None, (f"does not show where it runs: {error}",)
     nodes = planned(container, MEMORY_NODES)
@@ -201,8 +202,8 @@ def reference(found: Found) -> BalancerRef:
     Raises:
         LifecycleError: there is no balancer, or its host is not reached.
     """
-    if found.balancer is None and found.unreached:
-        raise next(iter(found.unreached.values()))
+    if error := found.unreached.get(found.stack.settings.balancer_host):
+        raise error
     if found.balancer is None:
         raise LifecycleError(
             subject=found.stack.name,

@@ -8,6 +8,7 @@ which the kernel's lists of CPUs (``cpulist``, ``thread_siblings_list``) are emp
 
 import shlex
 from collections.abc import Sequence
+from glob import glob
 from pathlib import Path
 
 from lifecycle.errors import LifecycleError
@@ -53,12 +54,13 @@ def read_here(
     """Read the files of this machine below *root*, as `read_files` does those of another."""
     texts = {}
     for pattern in patterns:
-        for path in root.glob(pattern):
+        # Unlike Path.glob, it passes over a folder that is removed meanwhile.
+        for path in glob(pattern, root_dir=root):  # noqa: PTH207
             try:
-                lines = path.read_text(errors="replace").splitlines(keepends=True)
+                lines = (root / path).read_text(errors="replace").splitlines(keepends=True)
             except OSError:
                 continue  # it is none, may not be read, or is gone
-            texts[str(path.relative_to(root))] = "".join(
+            texts[path] = "".join(
                 line for line in lines if not containing or any(one in line for one in containing)
             )
     return texts

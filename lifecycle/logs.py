@@ -3,7 +3,7 @@
 from docker.models.containers import Container
 
 from lifecycle.errors import LifecycleError
-from lifecycle.found import find_stack
+from lifecycle.found import BALANCER, find_stack
 from lifecycle.member import host_of
 from lifecycle.stack_file import StackFile
 
@@ -23,8 +23,9 @@ def last_logs(stack: StackFile, name: str, lines: int) -> str:
     """
     found = find_stack(stack)
     containers = found.containers()
-    if name not in containers and host_of(name) in found.unreached:
-        raise found.unreached[host_of(name)]
+    host = stack.settings.balancer_host if name == BALANCER else host_of(name)
+    if name not in containers and host in found.unreached:
+        raise found.unreached[host]
     if name and name not in containers:
         raise LifecycleError(
             subject=stack.name,

@@ -79,11 +79,12 @@ def read_tree(root: Path) -> dict[str, str]:
 
 
 def _text(path: Path) -> str | None:
-    """Read a file; None where it is none, or is gone, as a container's group may be."""
+    """Read a file; None where it is none, is gone (a container's group) or private (a setting)."""
     try:
         return path.read_text(errors="replace") if path.is_file() else None
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENODEV):
+        private = error.errno == errno.EACCES and path.name == docker_group.SETTINGS_NAME
+        if private or error.errno in (errno.ENOENT, errno.ENODEV):
             return None
         raise
 

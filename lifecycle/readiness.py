@@ -100,7 +100,7 @@ def _fail_if_exited(spec: Activation, container: Container, step: str) -> None:
         seen = f"the server was killed because memory ran out{bound}"
         remedy = (
             "serve with a smaller KV cache or a smaller model, or let the instance have more "
-            "(`models.weights-mib`, `models.overhead-mib`)"
+            "(`models.memory-mib`, or `models.weights-mib` and `models.overhead-mib`)"
         )
     raise LifecycleError(
         subject=spec.instance,

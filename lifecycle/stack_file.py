@@ -59,17 +59,6 @@ def read_stack_file(path: Path) -> StackFile:
     return StackFile(project=str(project), name=name, settings=settings)
 
 
-def balancer_host(path: Path) -> Where:
-    """
-    Return the host of a stack's balancer, out of its stack file.
-
-    Raises:
-        SettingsError: it cannot be read, or the settings have faults; names all faults.
-    """
-    settings = _settings(path)
-    return settings.hosts[settings.balancer_host].where
-
-
 def _settings(path: Path) -> Settings:
     return parse_settings(stack_settings(_read(path), str(path)), path.name)
 

@@ -16,6 +16,7 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 
 from lifecycle.errors import LifecycleError, UnreachableError
 from lifecycle.ssh import SshHost, no_client
@@ -51,6 +52,7 @@ class Tunnel:
         # Short, since the path of a socket is at most 107 bytes long.
         self._folder = Path(tempfile.mkdtemp(prefix="on-"))
         self._errors = self._folder / "errors"
+        self._lock = Lock()
         self._clients: list[subprocess.Popen[bytes]] = []
         self.docker_socket = self._folder / "docker"
         self.engine_socket = REMOTE_SOCKET
@@ -82,8 +84,8 @@ class Tunnel:
         """Return a stream to *address* and *port* as the host reaches them."""
         mine, its = socket.socketpair()
         argv = self.host.argv("-W", f"{address}:{port}")
-        self._clients = [client for client in self._clients if client.poll() is None]
-        with its, self._errors.open("ab") as errors:
+        with its, self._errors.open("ab") as errors, self._lock:
+            self._clients = [client for client in self._clients if client.poll() is None]
             self._clients.append(
                 subprocess.Popen(  # noqa: S603 (no shell; the URL's parts are checked)
                     argv,

@@ -19,7 +19,7 @@ class ModelFiles:
 
     Attributes:
         weights_mib: the size of the weights, in MiB, rounded up. A server may make more of them
-            in memory, and never makes less.
+            in memory.
         cache_gb: the KV cache that their graph.pbtxt files ask for, in GB; None: they do not say,
             or let it grow.
     """
@@ -36,6 +36,7 @@ class Demand:
     Attributes:
         stated: the whole, where ``models.memory-mib`` says it.
         weights: None: not known.
+        mapped: the part of the weights that instances share, as they map files of one page cache.
         weights_are_files: the weights are only known as the size of their files.
         cache: KV cache; None: it is not known, or grows as requests need it.
         cache_is_from_files: the cache is known from the files only.
@@ -46,6 +47,7 @@ class Demand:
 
     stated: int | None
     weights: int | None
+    mapped: int
     weights_are_files: bool
     cache: int | None
     cache_is_from_files: bool
@@ -59,6 +61,16 @@ class Demand:
         if self.stated is not None or self.weights is None:
             return self.stated
         return self.weights + (self.cache or 0) + self.overhead
+
+    def together(self, instances: int) -> int | None:
+        """What *instances* on the same memory need at least; None: not known."""
+        if self.least is None:
+            return None
+        return self.mapped + instances * (self.least - self.mapped)
+
+    def each_of(self, room: int, instances: int) -> int:
+        """What each of *instances* may need at most where there are *room* MiB for all."""
+        return (room - self.mapped) // instances + self.mapped
 
     @property
     def limit(self) -> int | None:
@@ -116,17 +128,22 @@ def demand_of(settings: Settings, files: ModelFiles | None) -> Demand:
     prepared = models.directory == "prepared"
     known = PREPARED_WEIGHTS_MIB if prepared else None
     weights = models.weights_mib or known or (files.weights_mib if files else None)
-    cache_gb, from_files = _cache_gb(settings, files)
+    cache_gb, cache_from_files = _cache_gb(settings, files)
     overhead = models.overhead_mib
     if overhead is None:
         overhead = min(_MOST_OVERHEAD_MIB, _LEAST_OVERHEAD_MIB + (weights or 0) // 2)
+    from_files = not models.weights_mib and not known
+    # What a setting says, an instance needs; of files it is not known what stays mapped, so that
+    # no stack is refused for more than it needs at least.
+    mapped = from_files and models.memory_mib is None and not settings.private_weights
     return Demand(
         stated=models.memory_mib,
         weights=weights,
-        weights_are_files=not models.weights_mib and not known,
+        mapped=(weights or 0) if mapped else 0,
+        weights_are_files=from_files,
         # A cache of 0 GB is one that grows.
         cache=cache_gb * MIB_PER_GB if cache_gb else None,
-        cache_is_from_files=from_files,
+        cache_is_from_files=cache_from_files,
         overhead=overhead,
         cache_key="models.single.cache-size" if models.single else "cache_size in graph.pbtxt",
         cache_setting="models.single.cache-size" if models.single else "models.cache-size",

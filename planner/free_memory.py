@@ -61,7 +61,7 @@ def check_free_memory(plan: Plan, host: str, memory: HostMemory) -> None:
     for nodes in pools:
         own = [one for one in placements if one.memory_nodes == nodes]
         its = CpuSet.of(memory.free_mib) if nodes is None else nodes
-        if its <= CpuSet.of(memory.free_mib) and not _settled(own, memory):
+        if its and its <= CpuSet.of(memory.free_mib) and not _settled(own, memory):
             faults += _faults(plan, host, its, own, memory)
     if faults:
         raise PlacementError(*faults)
@@ -84,7 +84,8 @@ def _faults(
         return []
     free = sum(memory.free_mib[node] for node in nodes)
     has = [_held(memory, one, nodes) for one in placements]
-    more = sum(max(0, each - its) for its in has)
+    shared = plan.demand.mapped
+    more = shared + sum(max(0, each - shared - its) for its in has)
     if more <= free:
         return []
     word = "node" if len(nodes) == 1 else "nodes"
@@ -94,7 +95,7 @@ def _faults(
     return [
         f"NUMA {word} {nodes} of host {host}: {free} MiB of memory are free now, but {names} "
         f"{more} MiB more: each {plan.demand.words}{holding}. "
-        + plan.demand.largest_cache((free + sum(has)) // len(placements))
+        + plan.demand.largest_cache(plan.demand.each_of(free + sum(has), len(placements)))
         + "End what else has memory there, serve with a smaller KV cache or a smaller model, or "
         "lower placement.instances-per-node."
     ]

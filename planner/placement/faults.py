@@ -80,6 +80,7 @@ def nothing_placed(unplaced: Iterable[Unplaced]) -> str:
     """Say that no unit of any host can take an instance."""
     reasons = "; ".join(f"{one.title} of host {one.host}: {one.reason}" for one in unplaced)
     return (
-        f"No NUMA node can take an instance: {reasons}. Change placement.exclude-nodes or "
-        "placement.reserved-cpus, or what the Docker daemon is allowed."
+        f"No NUMA node can take an instance: {reasons}. Change "
+        "placement.exclude-nodes, reserved-cpus, reserved-cores or isolated-cpus, or what the "
+        "Docker daemon is allowed."
     )

@@ -91,17 +91,18 @@ def memory_misfit(
     is not bound, an instance may go beyond its unit, and `unbound_fault` looks at the whole host.
     """
     each, instances = demand.least, rules.instances_per_node
-    if each is None or not rules.binds_memory:
+    together = demand.together(instances)
+    if each is None or together is None or not rules.binds_memory:
         return None
     memory = unit.memory(host)
     has = sum(node.memory_bytes // _MIB for node in memory)
     room = has - rules.reserved_memory_mib * len(memory)
-    if each * instances <= room:
+    if together <= room:
         return None
-    fewer = room // each
+    fewer = (room - demand.mapped) // (each - demand.mapped)
     return Misfit(
         reason=f"has {_room(has, rules, len(memory))}, but {_needs(demand, instances)}",
-        remedy=demand.largest_cache(room // instances)
+        remedy=demand.largest_cache(demand.each_of(room, instances))
         + "Serve a smaller model or with a smaller cache, "
         + (f"lower placement.instances-per-node to {fewer} or less, " if fewer > 0 else "")
         + f"or leave {unit.nodes_word} out with placement.exclude-nodes: {list(unit.ids)}.",
@@ -112,17 +113,17 @@ def unbound_fault(
     name: str, host: HostTopology, demand: Demand, instances: int, rules: PlacementSettings
 ) -> str | None:
     """Say that *instances* whose memory is not bound need more than all of *host* has."""
-    each = demand.least
-    if each is None or rules.binds_memory or not instances:
+    together = demand.together(instances)
+    if together is None or rules.binds_memory or not instances:
         return None
     memory = [node for node in host.nodes if node.id in host.allowed_memory_nodes]
     has = sum(node.memory_bytes // _MIB for node in memory)
     room = has - rules.reserved_memory_mib * len(memory)
-    if each * instances <= room:
+    if together <= room:
         return None
     return (
         f"Host {name} has {_room(has, rules, len(memory))}, but {_needs(demand, instances)}. "
-        + demand.largest_cache(room // instances)
+        + demand.largest_cache(demand.each_of(room, instances))
         + "Serve a smaller model or with a smaller cache, or lower placement.instances-per-node."
     )
 
@@ -135,7 +136,9 @@ def _room(has: int, rules: PlacementSettings, nodes: int) -> str:
 
 
 def _needs(demand: Demand, instances: int) -> str:
-    each = demand.least or 0
     if instances == 1:
         return f"an instance needs {demand.words}"
-    return f"{instances} instances need {each * instances} MiB, each {demand.words}"
+    shared = ", the weights mapped once" if demand.mapped else ""
+    return (
+        f"{instances} instances need {demand.together(instances)} MiB, each {demand.words}{shared}"
+    )

@@ -103,7 +103,8 @@ def _count_out(name: str, host: HostTopology, rules: PlacementSettings) -> CpuSe
     free = Usable(host=host, reserved=CpuSet(), avoided=host.isolated)
     by_node = [free.cores(node.cpus) for node in _with_memory(host, rules)]
     in_turn = [core for cores in zip_longest(*by_node) for core in cores if core is not None]
-    if rules.reserved_cores >= len(in_turn):
+    others = rules.isolated_cpus == "use" and bool(host.isolated)
+    if rules.reserved_cores > len(in_turn) - (not others):
         raise PlacementError(
             f"placement.reserved-cores: {rules.reserved_cores} of host {name} leaves no core for "
             f"instances: {len(in_turn)} could be reserved ({all_cpus(in_turn) or 'no CPU'}). "

@@ -136,3 +136,17 @@ def test_an_update_without_the_balancer_s_host_declares_nothing(
 
     assert "the balancer runs there, and without it no instance of any host" in caplog.text
     assert RecordingEngine.latest.requests == {}
+
+
+def test_a_preview_that_does_not_reach_the_balancer_s_host_shows_everything(
+    declared: Declared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the others' instances wait for waits for none of them."""
+    import pulumi
+
+    monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: True)
+    local = {"address": "10.0.0.8"}
+
+    engine = declared(others={"far": FAR, "local": local}, balancer__host="far", **PLACEMENT)
+
+    assert {"balancer", "far-node0-0", *INSTANCES} <= set(engine.names(CONTAINER))

@@ -2,8 +2,8 @@
 ``python -m tests.engine.bench_hosts``: what more hosts add to a no-change preview.
 
 Brings up a stack on one host and a stack on four, with one instance on each, and previews them in
-turn. Each host is a Docker engine of its own with a network of its own; their containers run. Needs
-root and about 6 GiB of memory.
+turn, while all of them run. One host is this machine, which has the balancers; each other is a
+Docker engine of its own with a network of its own. Needs root and about 5 GiB of memory.
 """
 
 import argparse
@@ -43,21 +43,40 @@ def engine(number: int, folder: Path) -> Iterator[PrivateDaemon]:
         daemon.remove()
 
 
-def settings(daemons: list[PrivateDaemon], octet: int) -> dict[str, Any]:
-    """Return the settings of a stack on *daemons*, of which the first has the balancer."""
-    return {
-        "hosts": {
-            f"host-{number}": {
-                "docker": daemon.url,
-                "address": daemon.address,
-                "subnet": f"172.30.{octet}.{32 * number}/27",
-            }
-            for number, daemon in enumerate(daemons)
-        },
-        "placement": {"cores-per-instance": 1, "cpu-sharing": "allowed"},
-        "balancer": {"host": "host-0", "port": 18120 + len(daemons), "address": daemons[0].address},
-        "rollout": {"stop-timeout-s": 5},
+def settings(daemons: list[PrivateDaemon]) -> dict[str, Any]:
+    """Return the settings of a stack on this machine and on *daemons*."""
+    octet = 124 + len(daemons)
+    others = {
+        f"far-{number}": {
+            "docker": daemon.url,
+            "address": daemon.address,
+            "subnet": f"172.30.{octet}.{32 * number}/27",
+        }
+        for number, daemon in enumerate(daemons, 1)
     }
+    return {
+        "hosts": {"near": {"subnet": f"172.30.{octet}.0/27"}, **others},
+        "placement": {"cores-per-instance": 1, "cpu-sharing": "allowed"},
+        "balancer": {"host": "near", "port": 18140 + len(daemons)},
+        "rollout": {"drain": False, "stop-timeout-s": 5},
+    }
+
+
+@contextmanager
+def brought_up(daemons: list[PrivateDaemon], folder: Path) -> Iterator[Stack]:
+    """Bring a stack up, and take it down at the end."""
+    stack = Stack(
+        name=f"bench-{1 + len(daemons)}",
+        folder=folder / f"stack{len(daemons)}",
+        settings=settings(daemons),
+    )
+    try:
+        run = stack.up()
+        if run.status:
+            raise RuntimeError(run.output)
+        yield stack
+    finally:
+        stack.destroy()
 
 
 def time_preview(stack: Stack) -> float:
@@ -77,20 +96,10 @@ def main() -> int:
     runs = parser.parse_args().runs
     with ExitStack() as ends:
         folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="bench")))
-        daemons = [ends.enter_context(engine(number, folder)) for number in range(HOSTS)]
-        stacks = {}
-        for count, octet in ((1, 124), (HOSTS, 125)):
-            stack = Stack(
-                name=f"bench-{count}",
-                folder=folder / f"stack{count}",
-                settings=settings(daemons[:count], octet),
-                client=daemons[0].client(),
-            )
-            # The stack goes with the engines' disks.
-            run = stack.up()
-            if run.status:
-                raise RuntimeError(run.output)
-            stacks[count] = stack
+        daemons = [ends.enter_context(engine(number, folder)) for number in range(1, HOSTS)]
+        stacks = {
+            1 + len(some): ends.enter_context(brought_up(some, folder)) for some in ([], daemons)
+        }
         times = {count: [time_preview(stack)] for count, stack in stacks.items()}
         for _ in range(runs - 1):
             for count, stack in stacks.items():

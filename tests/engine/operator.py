@@ -49,6 +49,20 @@ class Operator:
         return str(file)
 
 
+def run_module(stack: Stack, module: str, *arguments: str) -> Done:
+    """Run a module that needs the stack's state, as the Makefile does."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        env=stack.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
 def table_rows(output: str) -> dict[str, list[str]]:
     """The cells of a table's rows by their first."""
     # Make may say something before, such as that it installs a package.

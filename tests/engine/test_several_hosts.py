@@ -16,15 +16,16 @@ from typing import Any
 import pytest
 
 from lifecycle.balancer_config import read_all
-from tests.engine.operator import Done, Operator, asked, table_rows
+from tests.engine.operator import Done, Operator, asked, run_module, table_rows
 from tests.engine.private_daemon import PROGRAMS, PrivateDaemon
-from tests.engine.stack import ROOT, Stack
+from tests.engine.stack import Stack
 
 pytestmark = pytest.mark.engine
 
 NEAR, FAR = "near-node0-0", "far-node0-0"
 ADDRESS = "10.123.0.2"
 PUBLISHED = f"{ADDRESS}:8000"
+Changes = dict[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateDaemon]:
 
 
 @pytest.fixture(scope="module")
-def both(daemon: PrivateDaemon) -> dict[str, dict[str, Any]]:
+def both(daemon: PrivateDaemon) -> Changes:
     """The settings' change that adds the second host."""
     far = {"docker": daemon.url, "subnet": "172.30.121.0/24", "address": ADDRESS}
     return {"hosts": {"far": far}}
@@ -75,9 +76,7 @@ def stack(daemon: PrivateDaemon, tmp_path_factory: pytest.TempPathFactory) -> It
         assert stack.remains() == []
 
 
-def test_a_second_host_touches_nothing_of_the_first(
-    stack: Stack, both: dict[str, dict[str, Any]]
-) -> None:
+def test_a_second_host_touches_nothing_of_the_first(stack: Stack, both: Changes) -> None:
     before = {name: stack.container(name).id for name in (NEAR, "balancer")}
     member = _members(stack)[NEAR]
     stack.configure(both)
@@ -159,14 +158,11 @@ def test_the_commands_look_at_all_hosts(stack: Stack) -> None:
     assert opened.output == f"{FAR} is open again; 2 of 2 instances are open\n"
 
 
-CHANGED: dict[str, dict[str, Any]] = {
-    "balancer": {"read-timeout-s": 333},
-    "server": {"log-level": "WARNING"},
-}
+CHANGED: Changes = {"balancer": {"read-timeout-s": 333}, "server": {"log-level": "WARNING"}}
 
 
 def test_a_host_that_is_not_reached_comes_last_and_fails_in_words(
-    stack: Stack, daemon: PrivateDaemon, both: dict[str, dict[str, Any]]
+    stack: Stack, daemon: PrivateDaemon, both: Changes
 ) -> None:
     before = stack.container(NEAR).id
     daemon.stop()
@@ -182,7 +178,7 @@ def test_a_host_that_is_not_reached_comes_last_and_fails_in_words(
     assert f"not looked at: {url}: connecting to Docker: no engine answers" in quiet.output
     assert run.status != 0
     assert f"{FAR}: taking it out of service: its host is not reached: {url}: no " in run.output
-    assert "`make forget HOST=far`" in run.output
+    assert "`make forget HOST=far STACK=NAME`" in run.output
     assert stack.container(NEAR).id != before
     assert {"balancer-pushed", f"{NEAR}-activation"} <= set(
         run.names("update", "create-replacement")
@@ -206,9 +202,7 @@ def test_the_next_update_that_reaches_the_host_finishes_it(
     assert PUBLISHED in asked(_endpoint(stack), count=12).answers
 
 
-def test_without_the_balancer_s_host_nothing_is_touched(
-    stack: Stack, both: dict[str, dict[str, Any]]
-) -> None:
+def test_without_the_balancer_s_host_nothing_is_touched(stack: Stack, both: Changes) -> None:
     lost = {**stack.settings["hosts"]["near"], "docker": "unix:///run/no-such.sock"}
     stack.configure({**CHANGED, "hosts": {**both["hosts"], "near": lost}})
 
@@ -232,7 +226,7 @@ def test_a_host_that_answers_and_the_one_with_the_balancer_are_not_forgotten(
 
 
 def test_a_dead_host_is_forgotten_and_the_others_serve_on(
-    stack: Stack, daemon: PrivateDaemon, both: dict[str, dict[str, Any]]
+    stack: Stack, daemon: PrivateDaemon, both: Changes
 ) -> None:
     stack.configure({**both, **CHANGED})
     daemon.stop()
@@ -253,13 +247,13 @@ def test_a_dead_host_is_forgotten_and_the_others_serve_on(
 
 
 def test_a_forgotten_host_that_comes_back_is_recovered_and_added_again(
-    stack: Stack, daemon: PrivateDaemon, both: dict[str, dict[str, Any]]
+    stack: Stack, daemon: PrivateDaemon, both: Changes
 ) -> None:
     daemon.start()
     stack.configure({**both, **CHANGED})
 
     refused = stack.up()
-    recovered = _run(stack, "lifecycle.recover", "--stack", stack.name)
+    recovered = run_module(stack, "lifecycle.recover", "--stack", stack.name)
     run = stack.up()
 
     assert refused.status != 0
@@ -300,17 +294,4 @@ def _nothing_to_do(stack: Stack) -> None:
 
 
 def _forget(stack: Stack, host: str) -> Done:
-    return _run(stack, "lifecycle.forget", "--stack", stack.name, "--host", host)
-
-
-def _run(stack: Stack, module: str, *arguments: str) -> Done:
-    done = subprocess.run(
-        ["venv/bin/python", "-m", module, *arguments],
-        cwd=ROOT,
-        env=stack.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    return Done(done.returncode, done.stdout, done.stderr)
+    return run_module(stack, "lifecycle.forget", "--stack", stack.name, "--host", host)

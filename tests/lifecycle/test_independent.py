@@ -14,8 +14,6 @@ from tests.lifecycle.independent import (
 from tests.planner.worlds import GIB, make_host
 
 FORM = make_host({0: ["0,2", "4"], 2: ["1,3"], 5: []}).to_json()
-for _node in FORM["nodes"]:
-    _node["memory_bytes"] = GIB
 
 CONSOLE = """\
 Machine (P#0 total=3072MiB)

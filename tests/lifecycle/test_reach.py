@@ -240,16 +240,19 @@ def test_the_connection_ends_with_a_process_that_is_killed(far: Where) -> None:
         "import sys, time; from lifecycle import tunnel; from lifecycle.reach import Where, reach\n"
         "tunnel.REMOTE_SOCKET = sys.argv[1]\n"
         "link = reach(Where.model_validate_json(sys.argv[2]))\n"
-        "print(link.tunnel._master.pid, flush=True); time.sleep(60)"
+        "print(link.tunnel._master.pid, link.tunnel.docker_socket.parent, flush=True)\n"
+        "time.sleep(60)"
     )
     argv = [sys.executable, "-c", program, tunnel.REMOTE_SOCKET, far.model_dump_json()]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        client = int(process.stdout.readline())
+        client, folder = process.stdout.readline().split()
 
         process.send_signal(signal.SIGKILL)
 
-    assert has_ended(client)
+    # Who is killed leaves that.
+    shutil.rmtree(folder)
+    assert has_ended(int(client))
 
 
 def has_ended(pid: int) -> bool:

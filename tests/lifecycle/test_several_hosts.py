@@ -118,10 +118,26 @@ def test_it_stays_closed_when_its_cordon_is_taken_off(stack: Stack, file: StackF
     assert b" down;" in (stack.read(member_path(FAR)) or b"")
 
 
-def test_without_the_balancer_s_host_nothing_is_cordoned(file: StackFile, stack: Stack) -> None:
-    del stack.world.engine.machines[stack.machines["balancer"].name]
+def test_without_the_balancer_s_host_nothing_is_cordoned(
+    file: StackFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reach_but_the_balancer_s(where: Where, **bound: int) -> Link:
+        if where.docker != FAR_URL:
+            raise unreached(where)
+        return reach(file.hosts["box"], **bound)
+
+    monkeypatch.setattr("lifecycle.found.reach", reach_but_the_balancer_s)
 
     with pytest.raises(UnreachableError, match="it is silent"):
+        cordon.cordon(file, FAR, force=False)
+
+
+def test_a_balancer_that_is_gone_is_not_put_down_to_another_host(
+    file: StackFile, stack: Stack
+) -> None:
+    del stack.world.engine.machines[stack.machines["balancer"].name]
+
+    with pytest.raises(LifecycleError, match="looking for its balancer: it is gone"):
         cordon.cordon(file, FIRST, force=False)
 
 
@@ -172,4 +188,4 @@ def test_an_instance_of_a_host_that_is_not_reached_stays_open(
     assert "its host is not reached: unix:///var/run/docker.sock: it is silent" in str(
         refused.value
     )
-    assert "`make forget HOST=far`" in str(refused.value)
+    assert "`make forget HOST=far STACK=NAME`" in str(refused.value)

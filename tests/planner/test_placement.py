@@ -203,8 +203,8 @@ def test_a_plan_without_any_instance_is_refused() -> None:
     assert fault == (
         "No NUMA node can take an instance: NUMA node 0 of host box: left out by "
         "placement.exclude-nodes; NUMA node 1 of host box: left out by placement.exclude-nodes. "
-        "Change placement.exclude-nodes or placement.reserved-cpus, or what the Docker daemon is "
-        "allowed."
+        "Change placement.exclude-nodes, reserved-cpus, reserved-cores or isolated-cpus, or what "
+        "the Docker daemon is allowed."
     )
 
 

@@ -74,9 +74,9 @@ bench-preview: setup ## Time no-change previews of 2 to 128 instances; writes do
 	@lines="$$(python3 -m engine env)" && eval "$$lines" && \
 	  $(VENV)/python -m bench.preview --output docs/measurements/preview.md
 
-weights-report: setup-dev ## Measure on the rig (`make rig`) where weights lie; writes docs/measurements/weights.md.
+weights-report: setup-dev ## Measure on the rig (`make rig`) where weights lie; RESUME=1 goes on.
 	@SSH_AUTH_SOCK=$(CURDIR)/.rig/agent $(VENV)/python -m bench.weights Pulumi.rig.yaml --below /srv/models \
-	  middle/middle quantised/quantised --output docs/measurements/weights.md
+	  quantised/quantised middle/middle --output docs/measurements/weights.md $(if $(filter 1,$(RESUME)),--resume)
 
 bench-hosts: setup-dev setup ## Time no-change previews of one host and of four; needs root; 6 minutes.
 	@$(VENV)/python -m tests.engine.bench_hosts

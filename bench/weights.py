@@ -2,7 +2,7 @@
 ``python -m bench.weights STACK-FILE --below FOLDER MODEL…``: where a server's memory lies.
 
 On the stack's host, of two NUMA nodes or more, servers of its image run one after another on the
-second node, with the weights held in one way or the other. Before each, the host's page cache is
+second node, with the weights held in one way or the other. Before, the host's page cache is
 emptied, and the model's files and the image's libraries are read on one node, or not at all. What
 the server then has on which node is read from its own ``numa_maps``, after it has generated. It
 empties the host's page cache: for a test host only.
@@ -83,13 +83,19 @@ def cases(models: Sequence[str], nodes: Sequence[int]) -> Iterator[Case]:
             yield Case(model=model, read_on=None, weights=weights, bound=True)
 
 
+def prepare(host: WeightsHost, case: Case, previous: Case | None) -> None:
+    """Fill the page cache for *case*, unless it is as *previous* had it: servers leave it so."""
+    if case.read_on is None:
+        host.empty_cache()
+    elif previous is None or (previous.model, previous.read_on) != (case.model, case.read_on):
+        host.empty_cache()
+        host.read_on(case.read_on, case.model)
+
+
 def measure(host: WeightsHost, case: Case) -> Measured:
     """Measure one case on the second NUMA node of *host*."""
     node = sorted(host.cpus)[1]
     file = f"{case.model}/{_WEIGHTS}"
-    host.empty_cache()
-    if case.read_on is not None:
-        host.read_on(case.read_on, case.model)
     before = host.cached(file)
     served = host.serve(case.model, case.weights, node, bound=case.bound)
     anonymous, model = served.pages.anonymous, served.pages.model
@@ -127,8 +133,8 @@ def render(measured: Sequence[Measured], sizes: Mapping[str, int], about: str) -
         "`make weights-report` writes this page, and what it measured as `weights.json` beside it.",
         about,
         "A server runs on the CPUs of the second NUMA node, its memory bound to that node or not.",
-        "Before each the page cache is emptied, and all files of model and image are read once on "
-        "the node named; `-`: they are not, and the server itself reads them first.",
+        "Before, the page cache is emptied, and all files of model and image are read once on the "
+        "node named; `-`: they are not, and the server itself reads them first.",
         "Memory is in MiB on node 0 / node 1, after the first token, from `numa_maps`: "
         "`anonymous` with compiled weights and KV cache, `model` as mapped from the models' "
         "files, `libraries` as mapped from all others.",
@@ -214,8 +220,11 @@ def main(argv: Sequence[str]) -> int:
     measured = kept(raw) if arguments.resume else []
     done = {one.case for one in measured}
     with weights_host(client, stack.settings.server.image, arguments.below) as host:
+        previous = None
         for case in cases(arguments.models, sorted(host.cpus)[:2]):
             if case not in done:
+                prepare(host, case, previous)
+                previous = case
                 measured.append(measure(host, case))
                 raw.write_text(json.dumps([asdict(one) for one in measured], indent=1) + "\n")
                 print(measured[-1], file=sys.stderr, flush=True)

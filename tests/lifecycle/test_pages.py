@@ -86,6 +86,15 @@ def test_a_real_server_on_one_node_is_local_whole() -> None:
     assert found.local_share(CpuSet.parse("0")) == 1.0
 
 
+def test_a_real_server_on_the_second_of_two_nodes_shares_a_library_with_the_first() -> None:
+    """An f16 model of 128 MiB, compiled: nearly all of its weights are anonymous."""
+    found = parse_numa_maps((CAPTURED / "two_nodes.txt").read_text())
+
+    assert found.in_mib() == {"anonymous": {"1": 590}, "model": {"1": 1}, "libraries": {"1": 77}}
+    assert found.libraries == {0: 26 * PAGE, 1: 19646 * PAGE}
+    assert found.local_share(CpuSet.parse("1")) == 1.0
+
+
 @pytest.mark.parametrize(
     ("nodes", "share"), [("0", 0.25), ("1", 0.75), ("0-1", 1.0), ("2", 0.0), ("0,2", 0.25)]
 )

@@ -27,14 +27,14 @@ def engine_environment() -> Mapping[str, str]:
 
 
 @cache
-def _alone() -> IO[str]:
+def _alone(name: str) -> IO[str]:
     """
-    Keep other runs of these tests away until this one ends: names and ports are always the same.
+    Keep other runs of the tests off the stack *name* until this one ends.
 
     Raises:
-        BlockingIOError: one is on.
+        BlockingIOError: another run has it.
     """
-    lock = (Path(tempfile.gettempdir()) / "ovms-numa-engine-tests.lock").open("w")
+    lock = (Path(tempfile.gettempdir()) / f"ovms-numa-test-{name}.lock").open("w")
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return lock
 
@@ -146,7 +146,7 @@ class Stack:
 
     def clear(self) -> None:
         """Remove what `remains`: a killed run left it, and its state went with that run."""
-        _alone()
+        _alone(self.name)
         label: dict[str, str | list[str] | bool] = {"label": f"ovms-numa.stack={self.name}"}
         for container in self.client.containers.list(all=True, filters=label):
             container.remove(force=True)

@@ -20,10 +20,11 @@ PROJECT = "ovms-numa"
 
 @cache
 def engine_environment() -> Mapping[str, str]:
-    """The environment that ``eval "$(make -s env)"`` gives a shell."""
+    """What ``eval "$(make -s env)"`` changes in a shell's environment."""
     shell = 'eval "$(python3 -m engine env)" && env -0'
     output = subprocess.run(["bash", "-c", shell], cwd=ROOT, check=True, capture_output=True).stdout
-    return dict(item.split("=", 1) for item in output.decode().split("\0") if item)
+    told = dict(item.split("=", 1) for item in output.decode().split("\0") if item)
+    return {name: value for name, value in told.items() if os.environ.get(name) != value}
 
 
 @cache

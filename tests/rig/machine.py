@@ -65,10 +65,15 @@ def start(place: Place, plan: Plan) -> Running:
         )
     place.make_keys(plan.ssh_port)
     for attempt in range(1, _ATTEMPTS + 1):
-        running = _launch(place, plan)
-        if wait_until_ready(place, running):
-            _take_offline(place, running)
-            return running
+        try:
+            running = _launch(place, plan)
+            if wait_until_ready(place, running):
+                _take_offline(place, running)
+                return running
+        except BaseException:
+            # An interrupt too: nobody else would know that it runs.
+            stop(place)
+            raise
         say(f"rig: not ready after {_READY_S} s, attempt {attempt} of {_ATTEMPTS}")
         stop(place)
     raise RigError(

@@ -123,3 +123,22 @@ def test_a_rig_that_runs_is_not_started_again(
 
     with pytest.raises(RigError, match=r"runs already, as process \d+"):
         machine.start(place, machine.Plan(topology="2-nodes", disk=tmp_path / "disk"))
+
+
+def test_an_interrupted_start_leaves_nothing_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(tmp_path)
+    stopped: list[Place] = []
+
+    def interrupted(_place: Place, _running: Running) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(machine, "_launch", lambda _place, _plan: _running(1))
+    monkeypatch.setattr(machine, "wait_until_ready", interrupted)
+    monkeypatch.setattr(machine, "stop", stopped.append)
+
+    with pytest.raises(KeyboardInterrupt):
+        machine.start(place, machine.Plan(topology="2-nodes", disk=tmp_path / "disk"))
+
+    assert stopped == [place]

@@ -63,6 +63,7 @@ class PrivateDaemon:
         """Make the network and the disk, in place of those that a killed run left."""
         for disk in self._disks():
             PrivateDaemon(name=self.name, folder=disk.parent, disk_mib=0).remove()
+        self._remove_network()
         self._disk.mkdir(parents=True)
         _run("ip", "netns", "add", self.name)
         _run("ip", "-netns", self.name, "link", "set", "lo", "up")
@@ -145,8 +146,11 @@ class PrivateDaemon:
                 os.kill(pid, signal.SIGKILL)
             for mount in reversed(list(self._mounts())):
                 _run("umount", "--lazy", mount)
-            if (Path("/run/netns") / self.name).exists():
-                _run("ip", "netns", "delete", self.name)
+            self._remove_network()
+
+    def _remove_network(self) -> None:
+        if (Path("/run/netns") / self.name).exists():
+            _run("ip", "netns", "delete", self.name)
 
     @property
     def _disk(self) -> Path:

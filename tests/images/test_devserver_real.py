@@ -8,6 +8,7 @@ import tarfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,13 @@ def models(client: docker.DockerClient, image: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def server(client: docker.DockerClient, image: str, models: str) -> Iterator[Server]:
-    """A hardened instance on one CPU, over the read-only volume."""
+    with _serving(client, image, models) as serving:
+        yield serving
+
+
+@contextmanager
+def _serving(client: docker.DockerClient, image: str, models: str) -> Iterator[Server]:
+    """A hardened instance on one CPU, over the read-only volume, that nobody has asked yet."""
     container: Container = client.containers.run(
         image,
         ["--config_path", "/models/config.json", "--rest_port", "8000", "--metrics_enable",
@@ -200,6 +207,15 @@ def test_a_stream_s_pieces_join_to_the_same_text(server: Server, question: str) 
 
     assert lines[-2:] == ["data: [DONE]", ""]
     assert joined == server.chat(question)["choices"][0]["message"]["content"]
+
+
+def test_the_first_requests_may_come_at_once(
+    client: docker.DockerClient, image: str, models: str
+) -> None:
+    with _serving(client, image, models) as server, ThreadPoolExecutor(6) as pool:
+        replies = list(pool.map(lambda i: server.chat(f"Say {i}."), range(6)))
+
+    assert all(reply["choices"][0]["finish_reason"] for reply in replies)
 
 
 def test_four_clients_are_generated_for_in_one_batch(server: Server) -> None:

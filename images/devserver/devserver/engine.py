@@ -43,8 +43,27 @@ def load(folder: Path, scheduling: Scheduling) -> "BatchingGenerator":
         )
     except RuntimeError as error:
         raise LoadError(f"{folder} was not loaded: {reason(error)}. Look at its files.") from None
+    _convert_once(pipeline.get_tokenizer())
     max_prompt = None if scheduling.dynamic_split_fuse else scheduling.max_num_batched_tokens
     return BatchingGenerator(pipeline, _max_length(folder), max_prompt)
+
+
+def _convert_once(tokenizer: Any) -> None:
+    """
+    Let OpenVINO's binding make its tables of element types while one thread alone uses it.
+
+    It makes each at the first conversion, under a lock of C++ that it waits for with Python's own
+    lock held: two first requests at once stopped the process for ever.
+    """
+    _read(_tensor(_read(tokenizer.encode("1").input_ids)))
+
+
+def _tensor(tokens: Tokens) -> Any:
+    return openvino.Tensor(np.array([tokens], dtype=np.int64))
+
+
+def _read(tensor: Any) -> Tokens:
+    return tuple(int(token) for token in tensor.data[0])
 
 
 # Tokenising is short; a second set of as many threads as CPUs would only get into its own way.
@@ -144,7 +163,7 @@ class BatchingGenerator:
 
     def _encode(self, text: str, *, special: bool) -> Tokens:
         encoded = self._tokenizer.encode(text, add_special_tokens=special)
-        return tuple(int(token) for token in encoded.input_ids.data[0])
+        return _read(encoded.input_ids)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Turn tokens into text."""
@@ -230,8 +249,9 @@ class BatchingGenerator:
             arrived = [request for request in arrived if not request.cancelled.is_set()]
             self._active.extend(arrived)
         for request in arrived:
-            tensor = openvino.Tensor(np.array([request.prompt], dtype=np.int64))
-            request.handle = self._pipeline.add_request(next(self._ids), tensor, request.config)
+            request.handle = self._pipeline.add_request(
+                next(self._ids), _tensor(request.prompt), request.config
+            )
 
     def _step(self) -> None:
         for request in self._active:

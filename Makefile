@@ -13,8 +13,13 @@ LOG_LINES = $(if $(filter command,$(origin LINES)),$(LINES),20)
 CAPTURED = $(if $(filter command,$(origin NAME)),$(NAME))
 CAPTURED_HOST = $(if $(filter command,$(origin HOST)),$(HOST))
 
+# What OVMS's scaling demo sends; for less on a small machine, PROMPTS=100.
+PROMPTS = 2000
+RATE = inf
+DATASET =
+
 .DEFAULT_GOAL := help
-.PHONY: help rig rig-down rig-capture rig-test rig-report up down preview forget status logs cordon uncordon capture plan pin schema changes bench-preview bench-hosts weights-report recover env check test go-test fmt named setup setup-dev engine docker
+.PHONY: help rig rig-down rig-capture rig-test rig-report up down preview forget status logs cordon uncordon capture plan pin schema changes bench-serving bench-preview bench-hosts weights-report recover env check test go-test fmt named setup setup-dev engine docker
 
 help: ## Print the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/; s/\$$\$$/$$/' | \
@@ -69,6 +74,12 @@ schema: venv/.runtime ## Write the JSON Schema of the settings, which editors re
 
 changes: setup-dev setup ## Write docs/changes.md (what each setting touches) and test the state; 8 minutes.
 	@OVMS_NUMA_WRITE_CHANGES=1 $(VENV)/python -m pytest -m changes tests/engine
+
+bench-serving: named setup-dev engine ## Load the stack as OVMS's demo does: PROMPTS=2000 RATE=inf DATASET=FILE.
+	@endpoint="$$($(PULUMI) stack output --stack $(STACK) endpoint)" && \
+	  $(VENV)/python -m bench --base-url "$${endpoint%/v3}" --endpoint /v3/chat/completions \
+	  --num-prompts $(PROMPTS) --request-rate $(RATE) --seed 10 $(if $(DATASET),--dataset-path '$(DATASET)') \
+	  --percentile-metrics ttft,tpot,itl,e2el --save-result --result-dir .run/bench
 
 bench-preview: setup ## Time no-change previews of 2 to 128 instances; writes docs/measurements/preview.md.
 	@lines="$$(python3 -m engine env)" && eval "$$lines" && \

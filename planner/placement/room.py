@@ -99,7 +99,9 @@ def memory_misfit(
     room = has - rules.reserved_memory_mib * len(memory)
     if together <= room:
         return None
-    fewer = (room - demand.mapped) // (each - demand.mapped)
+    # Where an instance needs nothing but what all share, fewer of them need no less.
+    own = each - demand.mapped
+    fewer = (room - demand.mapped) // own if own else 0
     return Misfit(
         reason=f"has {_room(has, rules, len(memory))}, but {_needs(demand, instances)}",
         remedy=demand.largest_cache(demand.each_of(room, instances))

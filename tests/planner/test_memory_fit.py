@@ -143,6 +143,20 @@ def test_several_instances_of_a_node_add_up(each: int, fits: bool) -> None:
     )
 
 
+def test_weights_that_alone_are_too_large_fit_no_better_with_fewer_instances() -> None:
+    models = {**OWN, "overhead-mib": 0}
+    files = ModelFiles(weights_mib=20000, cache_gb=None)
+
+    with pytest.raises(PlacementError) as refused:
+        plan_of(models, files=files, instances_per_node=2)
+
+    assert refused.value.faults[0].endswith(
+        "but 2 instances need 20000 MiB, each 20000 MiB (files of the weights 20000 + overhead 0), "
+        "the weights mapped once. Not even a KV cache of 1 GB fits. Serve a smaller model or with "
+        "a smaller cache, or leave the node out with placement.exclude-nodes: [0]."
+    )
+
+
 def test_the_largest_cache_that_fits_is_told() -> None:
     single = {**SINGLE, "cache-size": 10}
 

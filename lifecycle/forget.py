@@ -76,22 +76,40 @@ def forget(stack: str, host: str, folder: Path, say: Say) -> None:
 
     Raises:
         LifecycleError: the state has no such host, it has the balancer, it answers, a run of the
-            stack lives or was killed, or the balancer or the state could not be changed. Running
-            this again does what is left.
+            stack lives or was killed, or the balancer or the state could not be changed, the state
+            also as a run changed it meanwhile. Running this again does what is left.
     """
     refusal = _Refusal(stack, host)
     _refuse_runs(stack, folder, refusal)
     state = recover_state.export_state(stack)
+    its = _part_of(state, refusal)
+    _refuse_living(its.where, refusal)
+    if its.activations:
+        _close(its.activations, say)
+    if recover_state.export_state(stack) != state:
+        raise refusal(
+            "a run changed the state meanwhile, and what it did would be lost",
+            "wait for its end, then run this again",
+        )
+    recover_state.import_state(stack, forget_state.without(state, its.urns))
+    say(f"took {len(its.urns)} resources of {host} out of the state")
+    if _is_set(folder / f"Pulumi.{stack.rpartition('/')[2]}.yaml", host):
+        say(f"{host} is still in the stack's settings: take it out, or `make up` makes it again")
+
+
+def _part_of(state: recover_state.State, refusal: _Refusal) -> forget_state.HostPart:
+    """Return what *state* has of the host, where that can be forgotten."""
     if pending := state.pending():
         raise refusal(
-            f"a run was killed while {' and '.join(pending)}", f"run `make recover STACK={stack}`"
+            f"a run was killed while {' and '.join(pending)}",
+            f"run `make recover STACK={refusal.stack}`",
         )
-    its = forget_state.of_host(state, host)
+    its = forget_state.of_host(state, refusal.host)
     if its is None:
         there = ", ".join(state.docker_hosts()) or "none"
         raise refusal(
             f"the state has no such host; it has {there}",
-            f"name one of them with HOST=NAME STACK={stack}",
+            f"name one of them with HOST=NAME STACK={refusal.stack}",
         )
     if its.has_balancer:
         raise refusal(
@@ -99,13 +117,7 @@ def forget(stack: str, host: str, folder: Path, say: Say) -> None:
             "set balancer.host to another host and run `make up`, which needs both; where this one "
             "is lost, remove the stack's containers on the others and begin a new state",
         )
-    _refuse_living(its.where, refusal)
-    if its.activations:
-        _close(its.activations, say)
-    recover_state.import_state(stack, forget_state.without(state, its.urns))
-    say(f"took {len(its.urns)} resources of {host} out of the state")
-    if _is_set(folder / f"Pulumi.{stack.rpartition('/')[2]}.yaml", host):
-        say(f"{host} is still in the stack's settings: take it out, or `make up` makes it again")
+    return its
 
 
 def _refuse_runs(stack: str, folder: Path, refusal: _Refusal) -> None:

@@ -1,6 +1,7 @@
 """A dead host is taken out of balancer and state; a living one and the balancer's are not."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -74,6 +75,7 @@ class Hosts:
         self.asked: list[Where] = []
         self.removed: list[str] = []
         self.balancer: object = "there"
+        self.meanwhile: Callable[[], None] = lambda: None
         monkeypatch.setattr("lifecycle.forget.reach", self.reach)
         monkeypatch.setattr("lifecycle.forget.docker_host.find", lambda *_: self.balancer)
         monkeypatch.setattr(balancer_config, "change", self.change)
@@ -88,6 +90,7 @@ class Hosts:
 
     def change(self, _link: object, _ref: object, put: dict[str, bytes], **more: Any) -> None:
         assert put == {}
+        self.meanwhile()
         self.removed += more["remove"]
 
 
@@ -169,6 +172,21 @@ def test_without_a_balancer_the_state_alone_forgets(
     assert (status, hosts.removed) == (0, [])
     assert said[0] == "test: there is no balancer to take its instances out of"
     assert "far-node0-0" not in names(place)
+
+
+def test_what_a_run_does_meanwhile_is_not_overwritten(
+    place: Place, hosts: Hosts, capsys: Captured
+) -> None:
+    def run() -> None:
+        place.has(resource(NETWORK, "made-meanwhile"))
+
+    hosts.meanwhile = run
+
+    status, _, error = forget("far", capsys)
+
+    assert (status, names(place)) == (1, ["docker", "state-id", "made-meanwhile"])
+    assert "a run changed the state meanwhile, and what it did would be lost" in error
+    assert "wait for its end, then run this again" in error
 
 
 def test_where_the_balancer_s_host_is_dead_too_nothing_is_forgotten(

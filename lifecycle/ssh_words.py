@@ -119,13 +119,14 @@ _MESSAGES = (
     ),
     (
         UnreachableError,
-        r"timed out|not responding|No route to host|Network is unreachable",
+        r"timed out|not responding|No route to host|Host is down|Network is (unreachable|down)",
         "it does not answer on port {port} ({last})",
         "see that it is up, and that address, port and firewall let this machine reach it",
     ),
     (
         UnreachableError,
-        r"Connection (closed|reset) by|Connection to .* closed|kex_exchange_identification",
+        r"Connection (closed|reset) by|Connection to .* closed|kex_exchange_identification"
+        r"|Broken pipe",
         "it ended the connection before the answer ({last})",
         "see sshd's log there; where it names MaxStartups, wait some seconds",
     ),

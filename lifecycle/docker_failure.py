@@ -1,5 +1,7 @@
 """What went wrong between here and a Docker engine, in words."""
 
+import errno
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +9,7 @@ from contextlib import contextmanager
 from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
 
-from lifecycle.errors import LifecycleError, RefusedError, UnreachableError
+from lifecycle.errors import CutOffError, LifecycleError, RefusedError, UnreachableError
 
 
 def unanswered(url: str, error: Exception) -> LifecycleError:
@@ -23,6 +25,12 @@ def unanswered(url: str, error: Exception) -> LifecycleError:
             "or run this as root"
         )
         kind = LifecycleError
+    if any(_is_of_this_machine(one) for one in _chain(error)):
+        remedy = (
+            "see that this machine's network is up and knows the host's name (/etc/hosts does for "
+            "one), or correct `docker` of the host in the stack's settings"
+        )
+        kind = CutOffError
     if any(isinstance(one, ssl.SSLError) for one in _chain(error)):
         remedy = (
             "compare the certificates: the engine's must be of the authority in ca.pem and name "
@@ -36,6 +44,12 @@ def unanswered(url: str, error: Exception) -> LifecycleError:
         seen=f"no engine answers ({reason(error)})",
         remedy=remedy,
     )
+
+
+def _is_of_this_machine(error: BaseException) -> bool:
+    if isinstance(error, socket.gaierror):
+        return True
+    return isinstance(error, OSError) and error.errno in (errno.ENETUNREACH, errno.ENETDOWN)
 
 
 @contextmanager

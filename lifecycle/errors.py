@@ -44,6 +44,14 @@ class UnreachableError(LifecycleError):
     """
 
 
+class CutOffError(UnreachableError):
+    """
+    Nothing answers, and this machine is what keeps it from that: it tells nothing about the host.
+
+    It has no SSH client, no network, or no name server that knows the host.
+    """
+
+
 class RefusedError(LifecycleError):
     """
     What answers is not known to be the host, or does not let this user do what is needed.

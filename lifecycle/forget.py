@@ -10,6 +10,7 @@ failed.
 import argparse
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +27,13 @@ from lifecycle import (
     recover_state,
 )
 from lifecycle.docker_failure import speaking_with
-from lifecycle.errors import LifecycleError, UnreachableError
+from lifecycle.errors import CutOffError, LifecycleError, UnreachableError
 from lifecycle.reach import reach
 from lifecycle.spec import Activation
 from planner.where import Where
+
+# A login that was dropped (MaxStartups), a Docker that starts: what lives answers after this.
+_AGAIN_AFTER_S = 5.0
 
 Say = Callable[[str], None]
 
@@ -132,15 +136,28 @@ def _refuse_runs(stack: str, folder: Path, refusal: _Refusal) -> None:
 
 
 def _refuse_living(where: Where, refusal: _Refusal) -> None:
-    try:
-        reach(where, timeout_s=10)
-    except UnreachableError:
-        return
+    """Ask the host twice, as one that is taken for dead gets no requests any more."""
+    if not _answers(where, refusal):
+        time.sleep(_AGAIN_AFTER_S)
+        if not _answers(where, refusal):
+            return
     raise refusal(
         f"its Docker engine answers at {where.docker}",
         f"take {refusal.host} out of the stack's settings and run `make up STACK={refusal.stack}`, "
         "which drains its instances and removes everything of it",
     )
+
+
+def _answers(where: Where, refusal: _Refusal) -> bool:
+    try:
+        reach(where, timeout_s=10)
+    except CutOffError as error:
+        raise refusal(
+            f"it may well live, as the fault is on this machine: {error.seen}", error.remedy
+        ) from None
+    except UnreachableError:
+        return False
+    return True
 
 
 def _close(activations: Sequence[Activation], say: Say) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from lifecycle.errors import LifecycleError, UnreachableError
+from lifecycle.errors import CutOffError, LifecycleError, UnreachableError
 from lifecycle.ssh_words import failure
 from planner.errors import SettingsError
 from planner.settings.host import SSH_URL, ssh_fault
@@ -110,7 +110,7 @@ def run_program(host: SshHost, program: str, *, step: str) -> str:
 
 def no_client(host: SshHost, step: str) -> LifecycleError:
     """Say that there is no OpenSSH client on this machine."""
-    return UnreachableError(
+    return CutOffError(
         subject=host.where.docker,
         step=step,
         seen="there is no program ssh on this machine",

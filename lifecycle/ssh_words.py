@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING
 
-from lifecycle.errors import LifecycleError, RefusedError, UnreachableError
+from lifecycle.errors import CutOffError, LifecycleError, RefusedError, UnreachableError
 
 if TYPE_CHECKING:
     from lifecycle.ssh import SshHost
@@ -106,10 +106,16 @@ _MESSAGES = (
         "host in place of `host-key`",
     ),
     (
-        UnreachableError,
+        CutOffError,
         r"Could not resolve hostname",
         "no name server knows {name!r}",
-        "correct the host in the URL, or write its IPv4 address",
+        "correct the host in the URL, write its IPv4 address, or name it in /etc/hosts here",
+    ),
+    (
+        CutOffError,
+        r"Network is (unreachable|down)",
+        "this machine has no way to it ({last})",
+        "see that this machine's network is up and has a route there (`ip route`)",
     ),
     (
         UnreachableError,
@@ -119,7 +125,7 @@ _MESSAGES = (
     ),
     (
         UnreachableError,
-        r"timed out|not responding|No route to host|Host is down|Network is (unreachable|down)",
+        r"timed out|not responding|No route to host|Host is down",
         "it does not answer on port {port} ({last})",
         "see that it is up, and that address, port and firewall let this machine reach it",
     ),

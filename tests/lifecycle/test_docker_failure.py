@@ -1,4 +1,7 @@
+import errno
+import os
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -6,7 +9,7 @@ import requests
 from docker.errors import APIError, DockerException
 
 from lifecycle.docker_failure import reason, speaking_with, timed_out, unanswered
-from lifecycle.errors import LifecycleError
+from lifecycle.errors import CutOffError, LifecycleError, UnreachableError
 from tests.lifecycle.docker_double import refusal
 
 URL = "unix:///var/run/docker.sock"
@@ -134,3 +137,26 @@ def test_a_socket_that_this_user_may_not_open_is_told_with_the_group(tmp_path: P
         r"in again\), or run this as root\.",
         str(unanswered(f"unix://{tmp_path}/docker.sock", error)),
     )
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), CutOffError),
+        (OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH)), CutOffError),
+        (OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH)), UnreachableError),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), UnreachableError),
+    ],
+    ids=["name", "network", "host", "port"],
+)
+def test_what_this_machine_lacks_is_told_from_a_host_that_is_not_there(
+    cause: OSError, kind: type[LifecycleError]
+) -> None:
+    error = DockerException("Error while fetching server API version")
+    error.__cause__ = cause
+
+    found = unanswered("tcp://far:2376", error)
+
+    assert type(found) is kind
+    assert found.seen == f"no engine answers ({cause.strerror})"
+    assert ("/etc/hosts" in found.remedy) == (kind is CutOffError)

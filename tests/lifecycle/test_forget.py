@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lifecycle import balancer_config
-from lifecycle.errors import UnreachableError
+from lifecycle.errors import CutOffError, UnreachableError
 from lifecycle.forget import main
 from lifecycle.reach import Where
 from tests.lifecycle.recover_place import STACK, Place, dead_process, resource, stand_up_place
@@ -72,21 +72,30 @@ class Hosts:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.dead = {FAR}
+        self.waits = 0
+        self.comes_back = False
+        self.kind: type[UnreachableError] = UnreachableError
         self.asked: list[Where] = []
         self.removed: list[str] = []
         self.balancer: object = "there"
         self.meanwhile: Callable[[], None] = lambda: None
         monkeypatch.setattr("lifecycle.forget.reach", self.reach)
+        monkeypatch.setattr("lifecycle.forget.time.sleep", self.wait)
         monkeypatch.setattr("lifecycle.forget.docker_host.find", lambda *_: self.balancer)
         monkeypatch.setattr(balancer_config, "change", self.change)
 
     def reach(self, where: Where, **_: int) -> object:
         self.asked.append(where)
         if where.docker in self.dead:
-            raise UnreachableError(
+            raise self.kind(
                 subject=where.docker, step="connecting", seen="it is silent", remedy="wait"
             )
         return SimpleNamespace(client=None)
+
+    def wait(self, _seconds: float) -> None:
+        self.waits += 1
+        if self.comes_back:
+            self.dead.clear()
 
     def change(self, _link: object, _ref: object, put: dict[str, bytes], **more: Any) -> None:
         assert put == {}
@@ -142,6 +151,30 @@ def test_a_host_that_answers_is_left_to_an_update(
 
     assert (status, hosts.removed, place.state()) == (1, [], before)
     assert f"its Docker engine answers at {FAR}" in error
+
+
+def test_a_host_that_answers_when_asked_again_is_not_forgotten(
+    place: Place, hosts: Hosts, capsys: Captured
+) -> None:
+    before = place.state()
+    hosts.comes_back = True
+
+    status, _, error = forget("far", capsys)
+
+    assert (status, hosts.waits, hosts.removed, place.state()) == (1, 1, [], before)
+    assert f"its Docker engine answers at {FAR}" in error
+
+
+def test_a_fault_of_this_machine_forgets_no_host(
+    place: Place, hosts: Hosts, capsys: Captured
+) -> None:
+    before = place.state()
+    hosts.kind = CutOffError
+
+    status, _, error = forget("far", capsys)
+
+    assert (status, hosts.removed, place.state()) == (1, [], before)
+    assert "it may well live, as the fault is on this machine: it is silent" in error
 
 
 def test_the_balancer_s_host_is_not_forgotten(place: Place, capsys: Captured) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lifecycle import ssh
-from lifecycle.errors import LifecycleError, RefusedError, UnreachableError
+from lifecycle.errors import CutOffError, LifecycleError, RefusedError, UnreachableError
 from lifecycle.reach import Where
 from lifecycle.ssh import SshHost, run_program
 from planner.errors import SettingsError
@@ -206,11 +206,12 @@ def test_what_the_client_says_is_told_in_words(
         (CHANGED, RefusedError),
         (UNKNOWN, RefusedError),
         ("me@far: Permission denied (publickey).", RefusedError),
-        ("ssh: Could not resolve hostname far: Name or service not known", UnreachableError),
+        ("ssh: Could not resolve hostname far: Name or service not known", CutOffError),
         ("ssh: connect to host far port 2222: Connection refused", UnreachableError),
         ("ssh: connect to host far port 2222: No route to host", UnreachableError),
         ("ssh: connect to host far port 2222: Host is down", UnreachableError),
-        ("ssh: connect to host far port 2222: Network is down", UnreachableError),
+        ("ssh: connect to host far port 2222: Network is down", CutOffError),
+        ("ssh: connect to host far port 2222: Network is unreachable", CutOffError),
         ("Timeout, server far not responding.", UnreachableError),
         ("client_loop: send disconnect: Broken pipe", UnreachableError),
         ("Connection reset by 10.0.0.5 port 2222", UnreachableError),
@@ -273,6 +274,7 @@ def test_a_machine_without_a_client_says_so(
 
     error = refusal()
 
+    assert isinstance(error, CutOffError)
     assert error.seen == "there is no program ssh on this machine"
     assert "openssh-client" in error.remedy
 

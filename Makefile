@@ -26,7 +26,7 @@ help: ## Print the targets.
 	  while IFS='|' read -r target does; do printf '  make %-15s %s\n' "$$target" "$$does"; done
 	@echo "  STACK=NAME picks the stack; the default is dev, this machine."
 
-up: named setup ## Set up what is missing, then bring the stack up and ask it one question; asks you nothing.
+up: named stack-docker engine ## Set up what is missing, then bring the stack up and ask it one question; asks you nothing.
 	@$(PULUMI) stack select --create $(STACK)
 	@$(PULUMI) up --stack $(STACK) --yes --skip-preview
 	@echo && $(VENV)/python -m planner Pulumi.$(STACK).yaml
@@ -40,11 +40,11 @@ preview: named venv/.runtime engine ## Show what `make up` would change; DIFF=1:
 down: named venv/.runtime engine ## Remove everything of the stack from its host; asks you nothing.
 	@$(PULUMI) destroy --stack $(STACK) --yes --skip-preview
 
-recover: setup ## Take away what a killed run left (lock, pending operations, strays); then `make up`.
+recover: venv/.runtime engine ## Take away what a killed run left (lock, pending operations, strays); then `make up`.
 	@lines="$$(python3 -m engine env)" && eval "$$lines" && \
 	  $(VENV)/python -m lifecycle.recover --stack $(STACK)
 
-forget: setup ## Take the dead host HOST=NAME out of the balancer and the state; then without it, `make up`.
+forget: venv/.runtime engine ## Take the dead host HOST=NAME out of the balancer and the state; then without it, `make up`.
 	@lines="$$(python3 -m engine env)" && eval "$$lines" && \
 	  $(VENV)/python -m lifecycle.forget --stack $(STACK) --host '$(CAPTURED_HOST)'
 
@@ -102,7 +102,7 @@ check: setup-dev ## Format, lint, types, import rules and the fast tests.
 	@$(VENV)/lint-imports --no-logo 2>/dev/null || $(VENV)/lint-imports
 	@$(VENV)/python -m pytest -n auto --maxprocesses 8 --cov --cov-report=term:skip-covered --cov-fail-under=100
 
-rig: setup ## Start an emulated host with two sockets for STACK=rig; TOPOLOGY=NAME picks its shape.
+rig: venv/.runtime docker ## Start an emulated host with two sockets for STACK=rig; TOPOLOGY=NAME picks its shape.
 	@$(VENV)/python -m tests.rig up $(if $(TOPOLOGY),--topology '$(TOPOLOGY)')
 
 rig-down: venv/.runtime ## End the emulated host, and forget what it wrote.
@@ -150,6 +150,12 @@ fmt: setup-dev ## Format the sources.
 named:
 	@test -f Pulumi.$(STACK).yaml || { echo "there is no Pulumi.$(STACK).yaml: write it, or name" \
 	  "another stack with STACK=NAME" >&2; exit 1; }
+
+# Whoever drives hosts behind SSH or TLS alone needs no Docker engine here.
+.PHONY: stack-docker
+stack-docker: named venv/.runtime
+	@engines="$$($(VENV)/python -m planner Pulumi.$(STACK).yaml --engines)" && \
+	  if grep -q '^unix:' <<<"$$engines"; then $(MAKE) docker; fi
 
 setup: venv/.runtime docker engine
 setup-dev: venv/.dev

@@ -1,5 +1,6 @@
 """
 ``python -m planner Pulumi.STACK.yaml``: print the plan of a stack without Pulumi;
+with ``--engines`` the Docker engines of its hosts, a URL a line;
 ``python -m planner --schema``: print the JSON Schema of stack files.
 
 The one file of the planner that reads files.
@@ -7,16 +8,14 @@ The one file of the planner that reads files.
 
 import argparse
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from lifecycle.model_files import read_model_files
 from lifecycle.probe import probe_topology, read_topology
 from planner.errors import PlanError, SettingsError
 from planner.placement import plan
 from planner.schema import render_schema
-from planner.settings import HostSettings, parse_settings
+from planner.settings import HostSettings, Settings, parse_settings
 from planner.stack_file import SETTINGS_KEY, stack_settings
 from planner.table import render_table
 from planner.topology import HostTopology
@@ -31,12 +30,16 @@ def main(argv: list[str]) -> int:
     what.add_argument("stack_file", type=Path, nargs="?", help="such as Pulumi.dev.yaml")
     what.add_argument("--schema", action="store_true", help="print the schema of stack files")
     parser.add_argument("--topology", type=Path, help="a captured topology, instead of the stack's")
+    parser.add_argument("--engines", action="store_true", help="print the hosts' Docker engines")
     arguments = parser.parse_args(argv)
     if arguments.schema:
         sys.stdout.write(render_schema())
         return 0
     try:
-        sys.stdout.write(plan_text(arguments.stack_file, arguments.topology))
+        if arguments.engines:
+            sys.stdout.write(_engines_text(arguments.stack_file))
+        else:
+            sys.stdout.write(plan_text(arguments.stack_file, arguments.topology))
     except PlanError as error:
         for fault in error.faults:
             print(f"error: {fault}", file=sys.stderr)
@@ -55,7 +58,7 @@ def plan_text(stack_file: Path, topology_file: Path | None = None) -> str:
     Raises:
         PlanError: something of it cannot be read, or the plan cannot be made.
     """
-    settings = parse_settings(_read_stack(stack_file), stack_file.name)
+    settings = _read_settings(stack_file)
     topologies = {
         name: read_topology(str(topology_file))
         if topology_file
@@ -65,15 +68,19 @@ def plan_text(stack_file: Path, topology_file: Path | None = None) -> str:
     return render_table(plan(settings, topologies, read_model_files(settings)), settings)
 
 
-def _read_stack(path: Path) -> Mapping[str, Any]:
-    """Read the settings, as plain data, out of a stack file."""
+def _engines_text(stack_file: Path) -> str:
+    hosts = _read_settings(stack_file).hosts
+    return "".join(f"{hosts[name].docker}\n" for name in sorted(hosts))
+
+
+def _read_settings(path: Path) -> Settings:
     try:
         text = path.read_text()
     except OSError as error:
         raise SettingsError(
             f"{path} cannot be read: {error.strerror}. Name a Pulumi.STACK.yaml that is there."
         ) from None
-    return stack_settings(text, str(path))
+    return parse_settings(stack_settings(text, str(path)), path.name)
 
 
 def _host_topology(host: HostSettings, directory: Path) -> HostTopology:

@@ -66,6 +66,18 @@ def test_this_host_is_probed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert "box-node0-0  0          0-1   0" in text
 
 
+def test_the_engines_of_the_hosts_are_printed_without_their_topologies(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    far = {"docker": "ssh://ops@far", "topology": "hosts/none.json", "address": "10.0.0.2"}
+    stack = write_stack(tmp_path, {"hosts": {"near": {}, "far": far}, "balancer": {"host": "near"}})
+
+    status = program.main([str(stack), "--engines"])
+
+    assert status == 0
+    assert capsys.readouterr().out == "ssh://ops@far\nunix:///var/run/docker.sock\n"
+
+
 def test_a_machine_that_does_not_say_its_nodes_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -48,7 +48,7 @@ class Observation:
         cordoned: the instances that an operator holds closed; that is no fault.
         files: of the balancer's current configuration; None: it is not on this host.
         addresses: what the instances are called that have an address, by that address.
-        published: addresses and ports of the host that the stack's balancer has now.
+        published: addresses and ports of the host that the stack's containers have now.
         listening: addresses and ports of the host that some program has.
         memory: what is left of each NUMA node's, and what the instances have of it.
         warnings: what an update may fail on, with what to do, as whole sentences.
@@ -159,7 +159,7 @@ def _observe(
         cordoned=cordoned_in(files or {}),
         files=files,
         addresses={address: name for name, one in instances.items() for address in addresses(one)},
-        published=published_by(balancer) if balancer else frozenset(),
+        published=frozenset(port for one in containers for port in published_by(one)),
         listening=listening_in(proc),
         memory=memory_in(proc, instances),
     )

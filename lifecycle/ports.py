@@ -1,4 +1,4 @@
-"""Whether the balancer can have the port that it is to be published at."""
+"""Whether balancer and instances can have the ports that they are to be published at."""
 
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address
@@ -6,6 +6,7 @@ from ipaddress import IPv4Address
 from docker.models.containers import Container
 
 from lifecycle.errors import LifecycleError
+from planner.claims import Published
 
 _ALL = "0.0.0.0"  # noqa: S104 (compared, not listened on)
 # Sockets of all IPv4 or IPv6 addresses, and those of the IPv4 one that an IPv6 socket may have too.
@@ -22,8 +23,7 @@ LISTENING = " 0A 00000000:"
 
 def refuse_taken_port(
     host: str,
-    address: str,
-    port: int,
+    its: Published,
     *,
     own: frozenset[tuple[str, int]],
     listening: frozenset[tuple[str, int]],
@@ -31,30 +31,30 @@ def refuse_taken_port(
     """
     Refuse a port of a host that another program has.
 
-    Docker would find that out only when the balancer that serves is gone already.
+    Docker would find that out only when the container that serves is gone already.
 
     Args:
         host: the host's name in the settings.
-        address: of the host; IPv4.
-        port: to be published there.
-        own: addresses and ports that the stack's balancer has now, which are not taken.
+        its: what is to be published there.
+        own: addresses and ports that the stack's containers have now, which are not taken.
         listening: all that are taken.
 
     Raises:
         LifecycleError: another program listens there.
     """
     # What has all addresses also has each, and is in the way of itself alone.
-    own_there = {its for its, number in own if number == port}
-    if own_there & {address, _ALL} or (own_there and address == _ALL):
+    own_there = {address for address, port in own if port == its.port}
+    if own_there & {its.address, _ALL} or (own_there and its.address == _ALL):
         return
-    taken = {its for its, number in listening if number == port}
-    if not taken & {address, _ALL} and not (taken and address == _ALL):
+    taken = {address for address, port in listening if port == its.port}
+    if not taken & {its.address, _ALL} and not (taken and its.address == _ALL):
         return
     raise LifecycleError(
         subject=host,
         step="looking at the host",
-        seen=f"another program has port {port} of {address}, where the balancer is to be reached",
-        remedy="stop that program (`ss -ltnp` names it), or set another `balancer.port`; then run "
+        seen=f"another program has port {its.port} of {its.address}, where {its.who} is to be "
+        "reached",
+        remedy=f"stop that program (`ss -ltnp` names it), or set another `{its.setting}`; then run "
         "this again",
     )
 

@@ -34,6 +34,41 @@ class Claim:
     subnet: IPv4Network | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """
+    A port that a stack publishes on a host.
+
+    Attributes:
+        who: whose it is: ``the balancer``, or an instance's name.
+        setting: which setting says the port.
+        address: IPv4, of the host.
+        port: TCP.
+    """
+
+    who: str
+    setting: str
+    address: str
+    port: int
+
+
+def published(plan: Plan, settings: Settings, host: str) -> Iterator[Published]:
+    """Yield each port that the stack of *plan* and *settings* publishes on *host*."""
+    balancer = settings.balancer
+    if host == settings.balancer_host:
+        yield Published(
+            who="the balancer",
+            setting="balancer.port",
+            address=balancer.address,
+            port=balancer.port,
+        )
+    for one in plan.placements:
+        if one.host == host and one.published is not None:
+            yield Published(
+                who=one.name, setting="server.rest-port", address=one.published, port=one.port
+            )
+
+
 def check_claims(plan: Plan, settings: Settings, claims: Iterable[Claim]) -> None:
     """
     Refuse a plan that takes what another stack has.
@@ -95,11 +130,11 @@ def _faults(plan: Plan, settings: Settings, claim: Claim) -> Iterator[str]:
             "placement.reserved-cpus or placement.exclude-nodes, take that stack down, or set "
             "placement.cpu-sharing: allowed."
         )
-    for key, own_address, own_port in _published(plan, settings, claim.host):
+    for its in published(plan, settings, claim.host):
         for address, port in sorted(claim.ports):
-            if port == own_port and _meet(address, own_address):
+            if port == its.port and _meet(address, its.address):
                 yield (
-                    f"{key}: {port} on {own_address} of host {claim.host} is published by "
+                    f"{its.setting}: {port} on {its.address} of host {claim.host} is published by "
                     f"{who} on {address}. Write another port, or take that stack down."
                 )
     subnet = settings.hosts[claim.host].subnet
@@ -108,15 +143,6 @@ def _faults(plan: Plan, settings: Settings, claim: Claim) -> Iterator[str]:
             f"hosts.{claim.host}.subnet: {subnet} overlaps {claim.subnet}, the network of {who}. "
             "Write a network of this stack's own."
         )
-
-
-def _published(plan: Plan, settings: Settings, host: str) -> Iterator[tuple[str, str, int]]:
-    """Yield setting, address and port of each port that the stack publishes on *host*."""
-    if host == settings.balancer_host:
-        yield "balancer.port", settings.balancer.address, settings.balancer.port
-    for one in plan.placements:
-        if one.host == host and one.published is not None:
-            yield "server.rest-port", one.published, one.port
 
 
 def _meet(first: str, second: str) -> bool:

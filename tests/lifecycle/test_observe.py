@@ -30,6 +30,7 @@ def instance(name: str = "box-node0-0", **differing: Any) -> SimpleNamespace:
         "status": "running",
         "address": "172.30.80.16",
         "policy": "unless-stopped",
+        "ports": {},
         "pid": os.getpid(),
         **differing,
     }
@@ -41,7 +42,11 @@ def instance(name: str = "box-node0-0", **differing: Any) -> SimpleNamespace:
         labels={**OWN, **labels},
         attrs={
             "Config": {"Image": "image:1"},
-            "HostConfig": {"Memory": 0, "RestartPolicy": {"Name": fields["policy"]}},
+            "HostConfig": {
+                "Memory": 0,
+                "RestartPolicy": {"Name": fields["policy"]},
+                "PortBindings": fields["ports"],
+            },
             "NetworkSettings": {"Networks": networks if fields["address"] else {}},
         },
         top=lambda **_: {"Processes": [[str(fields["pid"])]]},
@@ -76,6 +81,14 @@ def test_an_instance_that_runs_as_planned_has_no_fault(monkeypatch: pytest.Monke
     assert seen.serving == {"box-node0-0"}
     assert seen.incarnations == {"box-node0-0": "word-box-node0-0"}
     assert seen.addresses == {"172.30.80.16": "box-node0-0"}
+
+
+def test_the_ports_of_instances_are_the_stacks_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    ports = {"8000/tcp": [{"HostIp": "10.0.0.2", "HostPort": "8000"}]}
+
+    seen = look(monkeypatch, instance(ports=ports), instance("box-node1-0"))
+
+    assert seen.published == {("10.0.0.2", 8000)}
 
 
 def test_an_instance_without_a_network_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,11 @@ from docker.models.containers import Container
 from lifecycle.errors import LifecycleError
 from lifecycle.listing import read_here
 from lifecycle.ports import LISTENING, SOCKETS, listening_in, published_by, refuse_taken_port
+from planner.claims import Published
+
+
+def balancer_at(address: str, port: int) -> Published:
+    return Published(who="the balancer", setting="balancer.port", address=address, port=port)
 
 
 def listening() -> frozenset[tuple[str, int]]:
@@ -20,7 +25,7 @@ def refused(
     port: int, address: str = "127.0.0.1", own: frozenset[tuple[str, int]] = frozenset()
 ) -> bool:
     try:
-        refuse_taken_port("box", address, port, own=own, listening=listening())
+        refuse_taken_port("box", balancer_at(address, port), own=own, listening=listening())
     except LifecycleError:
         return True
     return False
@@ -30,7 +35,9 @@ def test_a_port_of_another_program_is_refused_with_how_to_find_it() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(LifecycleError) as told:
-            refuse_taken_port("box", "127.0.0.1", port, own=frozenset(), listening=listening())
+            refuse_taken_port(
+                "box", balancer_at("127.0.0.1", port), own=frozenset(), listening=listening()
+            )
 
     assert str(told.value) == (
         f"box: looking at the host: another program has port {port} of 127.0.0.1, where the "

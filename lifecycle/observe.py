@@ -137,9 +137,7 @@ def _observe(
     proc = link.read_files(
         [*SOCKETS, *tasks, *memory_patterns(instances)], containing=(FIELD, LISTENING, *LINES)
     )
-    found = {name: _placement(proc, pids) for name, pids in processes.items()}
-    if link.where.is_engine_only:
-        found = {name: _placement_inside(instances[name]) for name in processes}
+    found = {name: _placement(instances[name], proc, pids) for name, pids in processes.items()}
     faults = {name: _instance_fault(one, found.get(name)) for name, one in instances.items()}
     faults["balancer"] = _balancer_fault(balancer, files) if balancer else None
     missing = frozenset(image for image in images if not _has_image(client, image))
@@ -231,7 +229,7 @@ def _instance_fault(container: Container, found: Proof | None) -> str | None:
     if policy != "unless-stopped":
         return f"has the restart policy {policy!r} instead of 'unless-stopped'"
     if found is None or not found.tasks:
-        return "shows no task in the /proc of its host: it just ended, or is not on it"
+        return "shows no task, neither in the /proc of its host nor in its own: it just ended"
     if moved := found.faults(planned(container, CPUS), planned(container, MEMORY_NODES)):
         return f"was re-pinned: {'; '.join(moved)}"
     return None
@@ -243,15 +241,21 @@ def _balancer_fault(container: Container, files: Mapping[str, bytes] | None) -> 
     return member.configuration_fault(files or {})
 
 
-def _placement(proc: Mapping[str, str], pids: Collection[str]) -> Proof:
-    """Read where all tasks of the processes *pids* may run, out of files of the host's /proc."""
-    return parse_statuses(
+def _placement(container: Container, proc: Mapping[str, str], pids: Collection[str]) -> Proof:
+    """
+    Read where all tasks of *container* may run.
+
+    That is in files of the host's /proc, of the processes *pids*. Its own shows it where the
+    host's does not: only the Docker engine is reached, or /proc hides processes of others there
+    (`hidepid`).
+    """
+    found = parse_statuses(
         "".join(text for path, text in proc.items() if path.split("/")[1] in pids)
     )
+    return found if found.tasks else _placement_inside(container)
 
 
 def _placement_inside(container: Container) -> Proof:
-    """Read the same from the ``/proc`` of *container* itself."""
     program = "cat /proc/[0-9]*/task/*/status 2>/dev/null || true"
     try:
         return parse_statuses(docker_host.run(container, "sh", "-c", program))

@@ -53,6 +53,16 @@ def instance(name: str = "box-node0-0", **differing: Any) -> SimpleNamespace:
     )
 
 
+@pytest.fixture(autouse=True)
+def inside(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What a container's own /proc shows, by its name."""
+    shown: dict[str, str] = {}
+    monkeypatch.setattr(
+        "lifecycle.observe.docker_host.run", lambda container, *_: shown.get(container.name, "")
+    )
+    return shown
+
+
 def look(monkeypatch: pytest.MonkeyPatch, *containers: SimpleNamespace) -> Observation:
     def absent(_: str) -> None:
         raise NotFound("no such container")
@@ -107,7 +117,7 @@ def test_an_instance_without_a_network_is_made_again(monkeypatch: pytest.MonkeyP
         ({"policy": "no"}, "has the restart policy 'no' instead of 'unless-stopped'"),
         (
             {"pid": 2**22 + 1},
-            "shows no task in the /proc of its host: it just ended, or is not on it",
+            "shows no task, neither in the /proc of its host nor in its own: it just ended",
         ),
         (
             {"labels": {MEMORY_NODES: "63"}},
@@ -121,6 +131,23 @@ def test_what_is_wrong_with_an_instance_is_said(
     seen = look(monkeypatch, instance(**differing))
 
     assert seen.faults["box-node0-0"].startswith(fault)
+
+
+def test_tasks_that_the_hosts_proc_hides_are_read_in_the_container(
+    monkeypatch: pytest.MonkeyPatch, inside: dict[str, str]
+) -> None:
+    """As with `hidepid`, where a user sees no process of others."""
+    hidden = instance(pid=2**22 + 1, labels={CPUS: "4-7", MEMORY_NODES: "1"})
+    moved = instance("box-node1-0", pid=2**22 + 1, labels={CPUS: "0-3", MEMORY_NODES: "0"})
+    status = "Cpus_allowed_list:\t4-7\nMems_allowed_list:\t1\n"
+    inside.update({hidden.name: status, moved.name: status})
+
+    seen = look(monkeypatch, hidden, moved)
+
+    assert seen.faults == {
+        "box-node1-0": "was re-pinned: CPUs: planned 0-3, found 4-7; "
+        "memory nodes: planned 0, found 1"
+    }
 
 
 def test_every_task_counts_not_only_the_first(monkeypatch: pytest.MonkeyPatch) -> None:

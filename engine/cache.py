@@ -37,7 +37,7 @@ def making(target: Path) -> Iterator[Path | None]:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with (target.parent / ".lock").open("w") as lock:
-        _acquire(lock)
+        _acquire(lock, target.parent)
         os.set_inheritable(lock.fileno(), True)
         if target.exists():
             yield None
@@ -53,12 +53,12 @@ def making(target: Path) -> Iterator[Path | None]:
             shutil.rmtree(staging, ignore_errors=True)
 
 
-def _acquire(lock: IO[str]) -> None:
+def _acquire(lock: IO[str], filled: Path) -> None:
     """Wait for the lock, which the kernel releases when its holder ends, however it ends."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        say("another call is getting the engine: waiting for it")
+        say(f"another call is filling {filled}: waiting for it")
         fcntl.flock(lock, fcntl.LOCK_EX)
 
 

@@ -86,7 +86,7 @@ def _unanswered(endpoint: str, seen: str) -> LifecycleError:
         subject=endpoint,
         step="asking a question",
         seen=seen,
-        remedy="look at `docker ps` and at the logs of the balancer and the instances",
+        remedy="look at `make status` and `make logs` (with STACK=NAME)",
     )
 
 

@@ -38,7 +38,7 @@ def test_the_first_model_is_asked_the_question() -> None:
 def test_a_stack_without_a_model_is_told() -> None:
     assert message_of((200, '{"data": []}')) == (
         'ENDPOINT: asking a question: no list of models: {"data": []}.\n'
-        "  What to do: look at `docker ps` and at the logs of the balancer and the instances."
+        "  What to do: look at `make status` and `make logs` (with STACK=NAME)."
     )
 
 

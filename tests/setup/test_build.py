@@ -104,7 +104,7 @@ def test_two_calls_at_once_build_once_and_the_second_says_that_it_waits(
     for call in calls:
         call.join()
 
-    assert said == "engine: another call is getting the engine: waiting for it\n"
+    assert said == f"engine: another call is filling {cache.folder(environ)}: waiting for it\n"
     assert len(builds) == 1
     assert build.cached(environ) is not None
 

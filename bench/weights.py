@@ -17,6 +17,7 @@ from itertools import product
 from pathlib import Path
 
 from bench.weights_host import WeightsHost, weights_host
+from lifecycle.errors import LifecycleError
 from lifecycle.pages import rounded
 from lifecycle.reach import reach
 from lifecycle.stack_file import read_stack_file
@@ -216,7 +217,11 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(argv)
     stack, raw = read_stack_file(arguments.stack), arguments.output.with_suffix(".json")
     (where,) = stack.hosts.values()
-    client = reach(where, timeout_s=600).client
+    try:
+        client = reach(where, timeout_s=600).client
+    except LifecycleError as error:
+        print(f"{error}\n  The rig is started by `make rig`.", file=sys.stderr)
+        return 1
     measured = kept(raw) if arguments.resume else []
     done = {one.case for one in measured}
     with weights_host(client, stack.settings.server.image, arguments.below) as host:

@@ -119,7 +119,9 @@ def _part_of(state: recover_state.State, refusal: _Refusal) -> forget_state.Host
         raise refusal(
             "the balancer runs there, and without it nothing serves",
             "set balancer.host to another host and run `make up`, which needs both; where this one "
-            "is lost, remove the stack's containers on the others and begin a new state",
+            f"is lost, run `pulumi stack rm {refusal.stack} --force --preserve-config --yes`, "
+            'remove what the stack has on the others (docs/operations.md, "A lost state"), and run '
+            f"`make up STACK={refusal.stack}` without it",
         )
     return its
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.weights import Case, Measured, cases, kept, measure, prepare, render
+from bench.weights import Case, Measured, cases, kept, main, measure, prepare, render
 from bench.weights_host import Served
 from lifecycle.pages import Pages
 
@@ -167,3 +167,18 @@ def test_an_empty_file_has_no_pages(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
 
     assert cached(tmp_path / "empty") == {}
+
+
+def test_a_host_that_does_not_run_is_told_with_how_to_start_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"hosts": {"rig": {"docker": f"unix://{tmp_path}/none"}}}
+    stack = tmp_path / "Pulumi.rig.yaml"
+    stack.write_text(json.dumps({"config": {"ovms-numa:settings": settings}}))
+    (tmp_path / "Pulumi.yaml").write_text("name: ovms-numa")
+    report = tmp_path / "weights.md"
+
+    status = main([str(stack), "tiny", "--below", "/srv/models", "--output", str(report)])
+
+    assert (status, report.exists()) == (1, False)
+    assert capsys.readouterr().err.splitlines()[-1] == "  The rig is started by `make rig`."

@@ -184,6 +184,7 @@ def test_the_balancer_s_host_is_not_forgotten(place: Place, capsys: Captured) ->
 
     assert (status, place.state()) == (1, before)
     assert "forgetting the host 'near': the balancer runs there" in error
+    assert "`pulumi stack rm test --force --preserve-config --yes`" in error
 
 
 def test_a_host_that_the_state_does_not_have_is_told_with_those_that_it_has(

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from engine import pins
-from planner.__main__ import SETTINGS_KEY
+from planner.__main__ import SETTINGS_KEY, plan_text
 from planner.errors import PlacementError
 from planner.placement import plan
 from planner.settings import Section, Settings, parse_settings
@@ -157,6 +157,19 @@ def test_the_readme_shows_the_plan_as_it_is_printed(machine: dict[str, HostTopol
     settings = _dev_settings()
 
     assert render_table(plan(settings, machine), settings) in README
+
+
+def test_operations_shows_the_two_socket_plan_as_it_is_printed() -> None:
+    table, _, _ = plan_text(ROOT / "Pulumi.dual-socket.yaml").partition("\n\n")
+
+    assert f"\n{table}\n" in (ROOT / "docs/operations.md").read_text()
+
+
+def test_the_layout_names_every_document() -> None:
+    named = set(re.findall(r"\]\((docs/[^)]+)\)", _section(README, "Layout")))
+    there = {str(path.relative_to(ROOT)) for path in ROOT.glob("docs/**/*.md")}
+
+    assert there - named == set()
 
 
 def test_the_readme_shows_a_refusal_as_it_is_printed(machine: dict[str, HostTopology]) -> None:

@@ -119,7 +119,7 @@ class WeightsHost:
         container = self.client.containers.create(
             self.image,
             list(server_command(settings, placement)),
-            environment=list(server_environment(settings)),
+            environment=list(server_environment()),
             cpuset_cpus=str(cpus),
             cpuset_mems=str(node) if bound else None,
             network_mode="none",

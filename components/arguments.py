@@ -172,7 +172,7 @@ class Arguments:
             "image": image,
             "user": settings.server.user,
             "command": list(server_command(settings, placement)),
-            "envs": list(server_environment(settings)),
+            "envs": list(server_environment()),
             "open_files": open_files(settings),
             "models": list(settings.models.names),
             "models_source": models_source,

@@ -24,9 +24,9 @@ from lifecycle.errors import LifecycleError
 from lifecycle.reach import Link
 from lifecycle.spec import BalancerRef
 from planner.labels import owner_of
+from planner.nginx import LISTEN_PORT
 
 DIRECTORY = "/etc/ovms-numa"
-HTTP_PORT = 8080
 LOCK_WAIT_S = 60
 _READ_TRIES = 3
 RELOAD_WAIT_S = 15
@@ -218,7 +218,7 @@ def _wait_for(link: Link, balancer: BalancerRef, generation: int) -> None:
                 subject=balancer.container,
                 step="reloading Nginx",
                 seen=f"generation {generation} was not loaded within {RELOAD_WAIT_S} s; "
-                f"generation {seen} answers at {balancer.address}:{HTTP_PORT}",
+                f"generation {seen} answers at {balancer.address}:{LISTEN_PORT}",
                 remedy=f"look at `docker logs {balancer.container}`, then run `pulumi up` again",
             )
         time.sleep(0.05)
@@ -227,7 +227,7 @@ def _wait_for(link: Link, balancer: BalancerRef, generation: int) -> None:
 
 def loaded_generation(link: Link, balancer: BalancerRef) -> int | None:
     """Return the generation that a worker of the balancer answers with, or none."""
-    connection = link.http(balancer.address, HTTP_PORT, 3, inside=balancer.container)
+    connection = link.http(balancer.address, LISTEN_PORT, 3, inside=balancer.container)
     try:
         connection.request("GET", "/healthz")
         return int(json.loads(connection.getresponse().read())["generation"])
@@ -262,7 +262,7 @@ def start(link: Link, balancer: BalancerRef, *, start_s: int) -> None:
     while loaded_generation(link, balancer) is None:
         container.reload()
         if container.status != "running" or time.monotonic() > deadline:
-            seen = f"no answer at {balancer.address}:{HTTP_PORT} within {start_s} s"
+            seen = f"no answer at {balancer.address}:{LISTEN_PORT} within {start_s} s"
             if container.status != "running":
                 seen = f"it ended with status {container.attrs['State']['ExitCode']}"
             log_lines = docker_host.last_lines(container)

@@ -29,12 +29,7 @@ class _OnHost(_Spec):
     @property
     def where(self) -> Where:
         """The host."""
-        return Where(
-            docker=self.docker,
-            host_key=self.host_key,
-            known_hosts=self.known_hosts,
-            tls=self.tls,
-        )
+        return Where.of(self)
 
 
 class Timeouts(_Spec):
@@ -63,14 +58,7 @@ class BalancerRef(_Spec):
     @property
     def elsewhere(self) -> Where | None:
         """Its host, where that is not the instance's."""
-        if self.docker is None:
-            return None
-        return Where(
-            docker=self.docker,
-            host_key=self.host_key,
-            known_hosts=self.known_hosts,
-            tls=self.tls,
-        )
+        return None if self.docker is None else Where.of(self)
 
 
 class Activation(_OnHost):

@@ -16,11 +16,9 @@ from planner.errors import PlanError, SettingsError
 from planner.placement import plan
 from planner.schema import render_schema
 from planner.settings import HostSettings, Settings, parse_settings
-from planner.stack_file import SETTINGS_KEY, stack_settings
+from planner.stack_file import stack_settings
 from planner.table import render_table
 from planner.topology import HostTopology
-
-__all__ = ["SETTINGS_KEY", "main", "plan_text"]
 
 
 def main(argv: list[str]) -> int:

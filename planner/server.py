@@ -57,7 +57,7 @@ def server_command(settings: Settings, placement: Placement) -> tuple[str, ...]:
     )
 
 
-def server_environment(_settings: Settings) -> tuple[str, ...]:
+def server_environment() -> tuple[str, ...]:
     """
     Give the environment of every server, as ``NAME=value``.
 

@@ -67,6 +67,11 @@ class Where(BaseModel):
     )
 
     @classmethod
+    def of(cls, told: BaseModel) -> Self:
+        """Return the host that *told* names in fields of the same names, whatever else it has."""
+        return cls.model_validate(told, from_attributes=True)
+
+    @classmethod
     def of_options(cls, docker: str, options: Iterable[str]) -> Self:
         """Return what `ssh_options` were made from: a provider in a state has only those."""
         said = dict(option.partition("=")[::2] for option in options)

@@ -7,10 +7,11 @@ import pytest
 import yaml
 
 from engine import pins
-from planner.__main__ import SETTINGS_KEY, plan_text
+from planner.__main__ import plan_text
 from planner.errors import PlacementError
 from planner.placement import plan
 from planner.settings import Section, Settings, parse_settings
+from planner.stack_file import SETTINGS_KEY
 from planner.table import render_table
 from planner.topology import HostTopology
 

@@ -210,12 +210,7 @@ class HostSettings(Section):
     @property
     def where(self) -> Where:
         """How the host is reached."""
-        return Where(
-            docker=self.docker,
-            host_key=self.host_key,
-            known_hosts=self.known_hosts,
-            tls=self.tls,
-        )
+        return Where.of(self)
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """A plan must not depend on reaching another machine; a host is known by one means."""

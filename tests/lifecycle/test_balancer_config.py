@@ -179,7 +179,7 @@ def test_a_change_that_is_never_loaded_is_told_with_both_generations(
 ) -> None:
     monkeypatch.setattr(balancer_config, "RELOAD_WAIT_S", 0.1)
     with serve(LocalServer(answers={"GET /healthz": [(200, '{"generation":1}')]})) as old:
-        monkeypatch.setattr(balancer_config, "HTTP_PORT", old.port)
+        monkeypatch.setattr(balancer_config, "LISTEN_PORT", old.port)
 
         with pytest.raises(LifecycleError) as refused:
             change(world, {"members/a.conf": b"a\n"})
@@ -196,7 +196,7 @@ def test_a_later_generation_than_the_one_waited_for_is_as_good(
 ) -> None:
     """Another writer's change holds this one's."""
     with serve(LocalServer(answers={"GET /healthz": [(200, '{"generation":99}')]})) as later:
-        monkeypatch.setattr(balancer_config, "HTTP_PORT", later.port)
+        monkeypatch.setattr(balancer_config, "LISTEN_PORT", later.port)
 
         change(world, {"members/a.conf": b"a\n"})
 
@@ -217,7 +217,7 @@ def test_the_loaded_generation_is_what_a_worker_answers(
     world: World, answer: Answer, generation: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serve(LocalServer(answers={"GET /healthz": [answer]})) as nginx:
-        monkeypatch.setattr(balancer_config, "HTTP_PORT", nginx.port)
+        monkeypatch.setattr(balancer_config, "LISTEN_PORT", nginx.port)
 
         assert balancer_config.loaded_generation(world.link, REF) == generation
 
@@ -227,7 +227,7 @@ def test_where_nobody_listens_no_generation_is_loaded(
 ) -> None:
     with serve(LocalServer(answers={})) as gone:
         pass
-    monkeypatch.setattr(balancer_config, "HTTP_PORT", gone.port)
+    monkeypatch.setattr(balancer_config, "LISTEN_PORT", gone.port)
 
     assert balancer_config.loaded_generation(world.link, REF) is None
 

@@ -64,9 +64,9 @@ def test_a_balancer_that_does_not_answer_is_told_with_its_log_and_stopped(
     with pytest.raises(LifecycleError) as refused:
         balancer_config.start(world.link, REF, start_s=bound)
 
+    port = vars(balancer_config)["LISTEN_PORT"]
     assert str(refused.value) == (
-        f"{BALANCER}: starting the balancer: "
-        f"{seen.replace('PORT', str(balancer_config.HTTP_PORT))}.\n"
+        f"{BALANCER}: starting the balancer: {seen.replace('PORT', str(port))}.\n"
         "  Its last log lines:\n"
         "    nginx: [emerg] bind() to 0.0.0.0:8080 failed\n"
         "  What to do: mend what its log names, then run `pulumi up` again."

@@ -119,7 +119,7 @@ def test_a_model_that_is_not_loaded_yet_is_wrong(stack: Stack) -> None:
 def test_a_balancer_that_does_not_answer_is_wrong(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lifecycle.balancer_config.HTTP_PORT", 1)
+    monkeypatch.setattr("lifecycle.balancer_config.LISTEN_PORT", 1)
 
     status = look(stack.file)
 

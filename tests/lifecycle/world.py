@@ -212,7 +212,7 @@ def stand_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr("lifecycle.drain._POLL_S", 0.05)
     monkeypatch.setattr("lifecycle.readiness._POLL_S", 0.02)
     with serve(world.server), serve(LocalServer(answers={"GET /healthz": world.health})) as health:
-        monkeypatch.setattr(balancer_config, "HTTP_PORT", health.port)
+        monkeypatch.setattr(balancer_config, "LISTEN_PORT", health.port)
         yield world
 
 

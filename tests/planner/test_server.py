@@ -104,7 +104,7 @@ def test_shared_weights_are_left_to_the_servers_default_which_maps_them() -> Non
 
 
 def test_the_graph_pool_that_can_stall_a_server_is_off() -> None:
-    assert server_environment(make_settings()) == ("OVMS_GRAPH_QUEUE_OFF=1",)
+    assert server_environment() == ("OVMS_GRAPH_QUEUE_OFF=1",)
 
 
 @pytest.mark.parametrize("concurrency", [1, 256, 1363, 9999])

@@ -16,6 +16,9 @@ from typing import Any
 from lifecycle.errors import LifecycleError
 from planner.where import Where
 
+# A backend far away takes seconds; one that never answers would hold up whoever recovers.
+_WITHIN_S = 300.0
+
 _STATE_ID = "state-id"
 DOCKER_PROVIDER = "pulumi:providers:docker"
 HOST_PREFIX = "docker-"
@@ -136,13 +139,23 @@ def _pulumi(stack: str | None, step: str, *arguments: str, text: str | None = No
             '`eval "$(make -s env)"` in this shell first',
         )
     named = ("--stack", stack) if stack else ()
-    run = subprocess.run(  # noqa: S603 - the CLI, with a stack's name
-        [found, *arguments, *named, "--non-interactive"],
-        input=text,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        run = subprocess.run(  # noqa: S603 - the CLI, with a stack's name
+            [found, *arguments, *named, "--non-interactive"],
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_WITHIN_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise LifecycleError(
+            subject=stack or "pulumi",
+            step=step,
+            seen=f"`pulumi {' '.join(arguments)}` did not end within {_WITHIN_S:g} s",
+            remedy="see that the backend answers (`pulumi whoami --verbose` names it), then run "
+            "this again",
+        ) from None
     if run.returncode != 0:
         raise LifecycleError(
             subject=stack or "pulumi",

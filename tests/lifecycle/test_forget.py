@@ -80,7 +80,7 @@ class Hosts:
         self.balancer: object = "there"
         self.meanwhile: Callable[[], None] = lambda: None
         monkeypatch.setattr("lifecycle.forget.reach", self.reach)
-        monkeypatch.setattr("lifecycle.forget.time.sleep", self.wait)
+        monkeypatch.setattr("lifecycle.forget.time", SimpleNamespace(sleep=self.wait))
         monkeypatch.setattr("lifecycle.forget.docker_host.find", lambda *_: self.balancer)
         monkeypatch.setattr(balancer_config, "change", self.change)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from docker.errors import NotFound
 
+from lifecycle import recover_state
 from lifecycle.errors import UnreachableError
 from lifecycle.reach import Link, Where, reach
 from tests.lifecycle.docker_double import refusal
@@ -188,6 +189,20 @@ def test_without_the_cli_it_says_where_to_find_it(
     assert status == 1
     assert "there is no `pulumi` on PATH" in err
     assert "make -s env" in err
+
+
+def test_a_cli_that_does_not_end_is_given_up(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    """As before a backend that takes connections and never answers."""
+    monkeypatch.setattr(recover_state, "_WITHIN_S", 0.2)
+    (place.home / "bin" / "pulumi").write_text("#!/bin/sh\nexec sleep 60\n")
+
+    status, _, error = run_recovery(capsys)
+
+    assert status == 1
+    assert "reading its state: `pulumi stack export` did not end within 0.2 s" in error
+    assert "see that the backend answers" in error
 
 
 def test_a_host_that_is_not_reached_keeps_no_other_from_being_recovered(

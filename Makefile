@@ -19,7 +19,7 @@ RATE = inf
 DATASET =
 
 .DEFAULT_GOAL := help
-.PHONY: help rig rig-down rig-capture rig-test rig-report up down preview forget status logs cordon uncordon capture plan pin schema changes bench-serving bench-preview bench-hosts weights-report recover env check test go-test fmt named setup setup-dev engine docker
+.PHONY: help rig rig-down rig-capture rig-test rig-report up down preview forget status logs requests cordon uncordon capture plan pin schema changes bench-serving bench-preview bench-hosts weights-report recover env check test go-test fmt named setup setup-dev engine docker
 
 help: ## Print the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/; s/\$$\$$/$$/' | \
@@ -53,6 +53,9 @@ status: venv/.runtime ## Show what runs where, proven, and what is wrong; fails 
 
 logs: venv/.runtime ## Print the last LINES=20 of each container, or of INSTANCE=NAME (or balancer).
 	@$(VENV)/python -m lifecycle logs Pulumi.$(STACK).yaml --instance '$(INSTANCE)' --lines $(LOG_LINES)
+
+requests: venv/.runtime ## Sum up what the balancer answered, by instance; SINCE=10m: the latest only.
+	@$(VENV)/python -m lifecycle requests Pulumi.$(STACK).yaml --since '$(SINCE)'
 
 cordon: venv/.runtime ## Close INSTANCE=NAME for requests and keep it closed; FORCE=1: also the last.
 	@$(VENV)/python -m lifecycle cordon Pulumi.$(STACK).yaml --instance '$(INSTANCE)' $(if $(filter 1,$(FORCE)),--force)

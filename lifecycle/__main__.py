@@ -3,8 +3,8 @@
 
 The actions that change a host (activate, drain, push, prepare) read a JSON spec from standard
 input and print one JSON object. Progress goes to standard error, results to standard output.
-The operator's commands (status, logs, cordon, uncordon, capture) print text; all but capture take
-a stack file, as `ask` does.
+The operator's commands (status, logs, requests, cordon, uncordon, capture) print text; all but
+capture take a stack file, as `ask` does.
 Exit status: 0 done, 1 the action failed, or `status` saw something wrong.
 """
 

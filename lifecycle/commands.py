@@ -1,4 +1,4 @@
-"""The operator's commands: status, logs, cordon, uncordon on a stack; capture of a host."""
+"""The operator's commands on a stack: status, logs, requests, cordon, uncordon; and capture."""
 
 import argparse
 from pathlib import Path
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from lifecycle.stack_file import StackFile
 
-_OF_A_STACK = ("status", "logs", "cordon", "uncordon")
+_OF_A_STACK = ("status", "logs", "requests", "cordon", "uncordon")
 NAMES = (*_OF_A_STACK, "capture")
 
 
@@ -25,6 +25,7 @@ def add_parsers(actions: "_SubParsersAction[argparse.ArgumentParser]") -> None:
     words = {
         "status": "show what runs where, and what is wrong; exit status 1 where something is",
         "logs": "print the last lines of an instance, of the balancer, or of all",
+        "requests": "sum up what the balancer answered, by instance",
         "cordon": "close an instance for requests and keep it closed",
         "uncordon": "let a cordoned instance serve again",
     }
@@ -36,6 +37,9 @@ def add_parsers(actions: "_SubParsersAction[argparse.ArgumentParser]") -> None:
             "--instance", default="", help="such as local-node0-0; `make status` lists them"
         )
     parsers["logs"].add_argument("--lines", type=int, default=20, help="of each; default: 20")
+    parsers["requests"].add_argument(
+        "--since", default="", help="such as 10m; default: as far as the balancer's log goes"
+    )
     parsers["cordon"].add_argument(
         "--force", action="store_true", help="also the last one that is open"
     )
@@ -89,6 +93,10 @@ def _run(arguments: argparse.Namespace, stack: "StackFile") -> Answer:
         from lifecycle.logs import last_logs
 
         return Answer(last_logs(stack, arguments.instance, arguments.lines))
+    if arguments.action == "requests":
+        from lifecycle.traffic import traffic
+
+        return Answer(traffic(stack, arguments.since))
     from lifecycle import cordon
 
     if arguments.action == "cordon":

@@ -6,6 +6,7 @@ edited by hand; one that fits is what some `pulumi up` wrote, whatever the setti
 """
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
@@ -54,6 +55,12 @@ def render_member(address: str, port: int, weight: int, *, is_open: bool) -> byt
     """Render a member file: one server of the upstream, closed ones marked `down`."""
     down = "" if is_open else " down"
     return sealed(f"server {address}:{port} weight={weight} max_fails=0{down};\n")
+
+
+def member_address(content: bytes) -> str:
+    """Return the ADDRESS:PORT in a member file; empty where an edit took it out."""
+    found = re.search(rb"^server (\S+) ", content, re.MULTILINE)
+    return found[1].decode() if found else ""
 
 
 def is_open(content: bytes) -> bool:

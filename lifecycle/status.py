@@ -1,7 +1,7 @@
 """A stack as it runs now: placement and proof, time, requests, and what is wrong, in words."""
 
 import http.client
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -28,6 +28,7 @@ from lifecycle.reach import Link
 from lifecycle.stack_file import StackFile
 from planner.labels import ANY, CPUS, MEMORY_NODES
 from planner.nginx import LISTEN_PORT
+from planner.table import aligned
 
 _AT_A_TIME = 16
 _READY_WITHIN_S = 5
@@ -96,7 +97,7 @@ class Status:
         ]
         return "\n".join(
             [
-                *_aligned(rows),
+                *aligned(rows),
                 "",
                 *(f"wrong: {sentence}" for sentence in wrong),
                 *(f"not looked at: {name}: {its}" for name, its in self.unreached.items()),
@@ -262,10 +263,3 @@ def _endpoint(balancer: Container | None) -> str | None:
         return None
     (published,) = balancer.attrs["HostConfig"]["PortBindings"][f"{LISTEN_PORT}/tcp"]
     return f"http://{published['HostIp']}:{published['HostPort']}"
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        yield "  ".join(cells).rstrip()

@@ -18,7 +18,7 @@ def render_table(plan: Plan, settings: Settings) -> str:
         Lines that end with a line break; the same for equal plans and settings.
     """
     rows = [_HEADINGS, *(_row(placement) for placement in plan.placements)]
-    lines = [*_aligned(rows), "", _endpoint(plan, settings), _weights(plan, settings)]
+    lines = [*aligned(rows), "", _endpoint(plan, settings), _weights(plan, settings)]
     if plan.unplaced:
         lines += ["", "not placed:"]
         lines += [f"  {one.host} {one.title}: {one.reason}" for one in plan.unplaced]
@@ -42,7 +42,8 @@ def _row(placement: Placement) -> tuple[str, ...]:
     )
 
 
-def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+def aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """Yield *rows* as lines whose columns begin below each other."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))

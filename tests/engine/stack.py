@@ -33,10 +33,17 @@ def _alone(name: str) -> IO[str]:
     Keep other runs of the tests off the stack *name* until this one ends.
 
     Raises:
-        BlockingIOError: another run has it.
+        AssertionError: another run has it.
     """
     lock = (Path(tempfile.gettempdir()) / f"ovms-numa-test-{name}.lock").open("w")
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise AssertionError(
+            f"another run of the tests has the stack {name} ({lock.name} is locked): "
+            "let it end, then run this again"
+        ) from None
     return lock
 
 
@@ -81,6 +88,7 @@ class Stack:
     _changed: bool = False
 
     def __post_init__(self) -> None:
+        _alone(self.name)
         (self.folder / "state").mkdir(parents=True)
         # The salt of an empty passphrase, the one that Pulumi.dev.yaml carries.
         dev = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())
@@ -147,7 +155,6 @@ class Stack:
 
     def clear(self) -> None:
         """Remove what `remains`: a killed run left it, and its state went with that run."""
-        _alone(self.name)
         label: dict[str, str | list[str] | bool] = {"label": f"ovms-numa.stack={self.name}"}
         for container in self.client.containers.list(all=True, filters=label):
             container.remove(force=True)

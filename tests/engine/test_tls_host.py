@@ -37,6 +37,8 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateDaemon]:
         pytest.skip(f"this needs root and {', '.join(missing)}")
     folder = tmp_path_factory.mktemp("engine")
     for own in (CERTIFICATES, OTHERS):
+        # A killed run left it.
+        shutil.rmtree(own, ignore_errors=True)
         make_certificates(own, folder / own.name)
     server = folder / CERTIFICATES.name
     daemon = PrivateDaemon(

@@ -17,6 +17,9 @@ import yaml
 ROOT = Path(__file__).parents[2]
 PROJECT = "ovms-numa"
 
+_NOT_LOOKED_AT = "not looked at: "
+"""What a preview warns with of a host that it did not reach; all of that host is then the same."""
+
 
 @cache
 def engine_environment() -> Mapping[str, str]:
@@ -120,6 +123,13 @@ class Stack:
     def preview(self, *arguments: str) -> Run:
         return self._operation("preview", *arguments)
 
+    def nothing_to_do(self) -> Run:
+        """Preview, and check that all hosts were looked at and that none needs a change."""
+        run = self.preview("--expect-no-changes")
+        assert run.status == 0, run.output
+        assert _NOT_LOOKED_AT not in run.output, run.output
+        return run
+
     def destroy(self) -> Run:
         return self._operation("destroy", "--yes", "--skip-preview")
 
@@ -174,8 +184,9 @@ class Stack:
             *("--stack", self.name, "--config-file", str(self.folder / "stack.yaml")),
             *("--event-log", str(events), "--non-interactive", "--color", "never", *arguments),
         )
-        unchanged = "--expect-no-changes" in arguments and run.status == 0 and not self._changed
-        self.as_made = operation == "preview" and unchanged
+        expecting = operation == "preview" and "--expect-no-changes" in arguments
+        unchanged = run.status == 0 and _NOT_LOOKED_AT not in run.output
+        self.as_made = expecting and unchanged and not self._changed
         return Run(status=run.status, output=run.output, steps=_steps(events, operation))
 
     def _pulumi(self, *arguments: str) -> Run:

@@ -137,10 +137,9 @@ def test_the_order_of_keys_in_the_stack_file_is_no_difference(stack: Stack) -> N
     ordered = yaml.safe_load(file.read_text())
     file.write_text(yaml.safe_dump(_backwards(ordered), sort_keys=False))
 
-    run = stack.preview("--expect-no-changes")
+    stack.nothing_to_do()
 
     assert list(yaml.safe_load(file.read_text())) != list(ordered)
-    assert run.status == 0, run.output
 
 
 @changes
@@ -192,7 +191,7 @@ def test_a_renamed_host_is_refused_before_anything_is_made(stack: Stack) -> None
     assert made == []
     assert run.status != 0
     assert "other-node0-0 gets the address 172.30.114.16 of local-node0-0" in run.output
-    assert stack.preview("--expect-no-changes").status == 0
+    stack.nothing_to_do()
 
 
 @changes

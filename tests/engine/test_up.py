@@ -63,9 +63,9 @@ def test_a_second_up_and_a_preview_have_nothing_to_do(created: tuple[Stack, Run]
     stack, _ = created
 
     up = stack.up("--expect-no-changes")
-    preview = stack.preview("--expect-no-changes")
+    preview = stack.nothing_to_do()
 
-    assert (up.status, preview.status) == (0, 0), up.output + preview.output
+    assert up.status == 0, up.output
     assert (up.changed(), preview.changed()) == ([], [])
 
 

@@ -29,7 +29,7 @@ def test_lists_outlive_the_restart_of_a_container(
     report.add("docker restart of one instance", seconds_until(served.all_answer, since=since))
     assert served.container("rig-node1-0").attrs["State"]["StartedAt"] != before
     _assert_placed(served)
-    _assert_nothing_to_do(rig_stack)
+    rig_stack.nothing_to_do()
 
 
 @pytest.mark.parametrize("rig", ["2-nodes"], indirect=True)
@@ -44,7 +44,7 @@ def test_lists_outlive_the_restart_of_docker(
     report.add("restart of the Docker daemon", seconds_until(served.all_answer, since=since))
     assert rig.run("pidof dockerd") != before
     _assert_placed(served)
-    _assert_nothing_to_do(rig_stack)
+    rig_stack.nothing_to_do()
 
 
 @pytest.mark.parametrize("rig", ["2-nodes"], indirect=True)
@@ -61,7 +61,7 @@ def test_lists_outlive_a_reboot_of_the_host(
     seconds_until(lambda: rig.run(boot, timeout_s=10) != before, since=since)
     report.add("reboot of the host", seconds_until(served.all_answer, since=since))
     _assert_placed(served)
-    _assert_nothing_to_do(rig_stack)
+    rig_stack.nothing_to_do()
 
 
 @pytest.mark.parametrize("rig", ["2-nodes", "snc-4-nodes"], indirect=True)
@@ -75,7 +75,7 @@ def test_a_stack_over_ssh_runs_where_it_was_planned(
     assert [row["memory_nodes"] for row in served.rows.values()] == list(map(str, range(nodes)))
     assert served.all_answer()
     _assert_placed(served)
-    _assert_nothing_to_do(stack)
+    stack.nothing_to_do()
 
 
 def _assert_placed(served: Served) -> None:
@@ -83,8 +83,3 @@ def _assert_placed(served: Served) -> None:
 
     assert served.configured() == planned
     assert served.enforced() == {name: {lists} for name, lists in planned.items()}
-
-
-def _assert_nothing_to_do(stack: Stack) -> None:
-    preview = stack.preview("--expect-no-changes")
-    assert preview.status == 0, preview.output

@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
             machine.stop(place)
         else:
             _capture(place, args.topology or TOPOLOGIES)
-    except (RigError, StageError, LifecycleError) as error:
+    except (RigError, StageError, LifecycleError, OSError) as error:
         print(f"rig: {error}", file=sys.stderr)
         return 1
     return 0

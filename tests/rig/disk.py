@@ -33,7 +33,8 @@ def stocked() -> Path:
 
 def _fill(below: Path, disk: Path) -> None:
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="ovms-numa-rig-") as name:
+    # Beside the disk: /tmp may be another file system, which nothing is renamed from.
+    with tempfile.TemporaryDirectory(prefix="rig-", dir=disk.parent) as name:
         place, tar = Place(Path(name)), Path(name) / "stock.tar"
         stock.write_stock(tar)
         say("rig: loading images and models into a disk that is kept (about two minutes)")

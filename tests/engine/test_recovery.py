@@ -13,8 +13,8 @@ import pytest
 
 from tests.engine import killing
 from tests.engine.killing import Point
-from tests.engine.load import clients
-from tests.engine.stack import ROOT, Stack
+from tests.engine.load import clients, wait_until
+from tests.engine.stack import ROOT, Run, Stack
 from tests.engine.test_up import INSTANCES, MODEL
 
 pytestmark = pytest.mark.engine
@@ -139,13 +139,19 @@ def _levels(stack: Stack) -> set[str]:
     return {stack.container(name).attrs["Config"]["Cmd"][-1] for name in INSTANCES}
 
 
+def _flip(stack: Stack) -> str:
+    """Change a setting that each instance is replaced for; return its value."""
+    flipped = "WARNING" if _levels(stack) == {"INFO"} else "INFO"
+    stack.configure({"server": {"log-level": flipped}})
+    return flipped
+
+
 @pytest.mark.parametrize("point", ROLLING, ids=_words)
 def test_a_killed_rolling_update_is_finished_without_a_lost_request(
     stack: Stack, rows: list[str], point: Point
 ) -> None:
     endpoint = str(stack.outputs()["endpoint"])
-    flipped = "WARNING" if _levels(stack) == {"INFO"} else "INFO"
-    stack.configure({"server": {"log-level": flipped}})
+    flipped = _flip(stack)
 
     with clients(endpoint, MODEL, count=2) as load:
         killing.kill_at(stack, point)
@@ -197,15 +203,21 @@ def test_a_second_time_there_is_nothing_to_recover(stack: Stack) -> None:
 
 
 def test_the_recovery_of_a_run_that_lives_is_refused(stack: Stack) -> None:
-    running = threading.Thread(target=stack.up)
+    """It replaces the instances, and so is at it for longer than the recovery needs to look."""
+    flipped = _flip(stack)
+    runs: list[Run] = []
+    running = threading.Thread(target=lambda: runs.append(stack.up()))
     running.start()
     locks = stack.folder / "state" / ".pulumi" / "locks"
-    while not list(locks.rglob("*.json")):
-        time.sleep(0.01)
+    try:
+        wait_until(lambda: bool(list(locks.rglob("*.json"))))
+        recovery = killing.recover(stack)
+    finally:
+        running.join()
 
-    recovery = killing.recover(stack)
-    running.join()
-
+    (run,) = runs
+    assert run.status == 0, run.output
+    assert _levels(stack) == {flipped}
     assert recovery.status == 1
     assert "and still runs" in recovery.output
     assert "kill -INT" in recovery.output

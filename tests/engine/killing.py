@@ -16,7 +16,7 @@ from lifecycle import recover_processes
 from tests.engine.stack import PROJECT, ROOT, Stack, engine_environment
 
 _POLL_S = 0.01
-_REACH_S = 120
+_REACH_S = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

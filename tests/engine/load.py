@@ -99,7 +99,7 @@ def _finish_of_stream(text: str) -> str | None:
     return next((reason for reason in reasons if reason), None)
 
 
-def wait_until(condition: Callable[[], bool], *, timeout_s: float = 60) -> None:
+def wait_until(condition: Callable[[], bool], *, timeout_s: float = 180) -> None:
     """Wait until *condition* holds, such as that so many answers came."""
     deadline = time.monotonic() + timeout_s
     while not condition():

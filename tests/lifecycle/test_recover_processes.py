@@ -62,7 +62,7 @@ def _action(place: Place) -> tuple[str, ...]:
 
 
 def _wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -20,7 +20,7 @@ PORTS: Final = (18120,)
 """Of the balancer that Pulumi.rig.yaml describes."""
 
 # Measured 28-45 s alone on two cores and 100 s beside other work; one boot of twelve hung for ever.
-_READY_S: Final = 180
+_READY_S: Final = 300
 _ATTEMPTS: Final = 2
 _KERNEL: Final = (
     "root=/dev/vda rw rootflags=noinit_itable console=ttyS0 net.ifnames=0 mitigations=off "

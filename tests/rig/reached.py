@@ -26,11 +26,11 @@ class Rig:
         """Its Docker engine, over a connection that stands now."""
         return reach(self.where).client
 
-    def run(self, command: str, *, timeout_s: float = 60) -> str:
+    def run(self, command: str, *, timeout_s: float = 180) -> str:
         """Run *command* as the user that the program logs in as."""
         return machine.run(self.place, self.running, command, timeout_s=timeout_s)
 
-    def administer(self, command: str, *, timeout_s: float = 120) -> str:
+    def administer(self, command: str, *, timeout_s: float = 180) -> str:
         """Run *command* as root, which the program never is."""
         return machine.run(
             self.place, self.running, command, administrator=True, timeout_s=timeout_s

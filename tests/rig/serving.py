@@ -17,7 +17,7 @@ from tests.engine.stack import Stack
 from tests.rig.errors import RigError
 from tests.rig.reached import Rig
 
-_LIMIT_S = 300
+_LIMIT_S = 600
 _ANSWER_S = 60
 
 

@@ -88,10 +88,10 @@ def question(**fields: object) -> dict[str, object]:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait until *condition* holds; fail after 10 s."""
-    deadline = time.monotonic() + 10
+    """Wait until *condition* holds; fail after 60 s."""
+    deadline = time.monotonic() + 60
     while not condition():
-        assert time.monotonic() < deadline, "it did not come true within 10 s"
+        assert time.monotonic() < deadline, "it did not come true within 60 s"
         time.sleep(0.005)
 
 

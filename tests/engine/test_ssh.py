@@ -232,7 +232,7 @@ def test_a_host_that_stays_silent_is_given_up_and_shown_as_it_is(far: Far) -> No
 
     assert run.status == 0, run.output
     assert f"it does not answer on port {far.sshd.port}" in run.output
-    assert time.monotonic() - begun < 60
+    assert time.monotonic() - begun < 180
 
 
 def test_another_way_to_know_the_host_leaves_its_containers_as_they_are(far: Far) -> None:

@@ -123,10 +123,10 @@ def test_a_command_that_does_not_end_is_given_up(machine: Machine) -> None:
     begun = time.monotonic()
 
     with pytest.raises(docker_host.CommandError) as failed:
-        docker_host.run(as_container(machine), "sleep", "3", within_s=0.2)
+        docker_host.run(as_container(machine), "sleep", "60", within_s=0.2)
 
     assert str(failed.value) == "`sleep` did not end within 0.2 s"
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 20
 
 
 def test_a_command_whose_engine_goes_away_fails_as_the_engine_does(machine: Machine) -> None:

@@ -39,7 +39,7 @@ def test_what_is_in_flight_is_waited_for(world: World) -> None:
 
     assert wait(world) == 0
 
-    assert 0.35 < time.monotonic() - begun < 4
+    assert 0.35 < time.monotonic() - begun < 30
 
 
 def test_zeros_between_two_connections_do_not_end_the_wait(

@@ -1,5 +1,5 @@
+import os
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -33,6 +33,11 @@ def write(root: Path, files: dict[str, str]) -> dict[str, str]:
     return files
 
 
+def cpu_seconds() -> float:
+    """What this process and those that it waited for have used."""
+    return sum(os.times()[:4])
+
+
 def seen() -> str:
     with pytest.raises(LifecycleError) as refused:
         read_files(HOST, PATTERNS)
@@ -62,7 +67,7 @@ def test_files_are_read_as_they_are_by_every_shell(
     assert read == {path: text for path, text in files.items() if path != "a/many words"}
 
 
-def test_a_host_with_256_cpus_is_read_in_less_than_a_second(
+def test_a_host_with_256_cpus_is_read_in_less_than_a_second_of_cpu_time(
     client: ScriptedSsh, root: Path
 ) -> None:
     nodes = {n: [f"{cpu},{cpu + 128}" for cpu in range(n * 32, n * 32 + 32)] for n in range(4)}
@@ -77,9 +82,9 @@ def test_a_host_with_256_cpus_is_read_in_less_than_a_second(
 
     seconds = []
     for _ in range(3):
-        begun = time.monotonic()
+        begun = cpu_seconds()
         read = read_files(HOST, PATTERNS)
-        seconds.append(time.monotonic() - begun)
+        seconds.append(cpu_seconds() - begun)
 
     assert min(seconds) < 1
     assert read == files

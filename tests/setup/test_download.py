@@ -147,4 +147,4 @@ def test_a_server_that_never_answers_costs_seconds(
         with pytest.raises(download.UnreachableError):
             download.obtain(environ, base=f"http://127.0.0.1:{silent.getsockname()[1]}")
 
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10

@@ -112,9 +112,12 @@ class FakeGenerator:
 
 
 def load_fake(folder: Path, _scheduling: Scheduling) -> FakeGenerator:
-    """Load as ``fake.json`` in *folder* says: after so many seconds, or not at all."""
+    """Load as ``fake.json`` in *folder* says: when a file is there, or not at all."""
     says = json.loads((folder / "fake.json").read_text())
-    time.sleep(says.get("load_s", 0))
+    if "awaits" in says:
+        (folder / "loading").touch()
+        while not (folder / says["awaits"]).exists():
+            time.sleep(0.01)
     if "error" in says:
         raise LoadError(says["error"])
     return FakeGenerator(step_s=0.01)

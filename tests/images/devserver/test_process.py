@@ -39,7 +39,7 @@ class Process:
         """Send a signal; return the exit code, the log and the seconds it took."""
         started = time.monotonic()
         self.popen.send_signal(number)
-        log, _ = self.popen.communicate(timeout=20)
+        log, _ = self.popen.communicate(timeout=60)
         return self.popen.returncode, log, time.monotonic() - started
 
 
@@ -91,14 +91,15 @@ def config(tmp_path: Path) -> Callable[..., str]:
 
 
 def test_the_port_is_open_before_the_model_is_loaded(
-    start: Start, config: Callable[..., str]
+    start: Start, config: Callable[..., str], tmp_path: Path
 ) -> None:
-    server = start("--config_path", config(m={}), "--load-delay", "1.5")
+    server = start("--config_path", config(m={"awaits": "go"}))
 
     wait_until(lambda: server.get("/v2/health/live") == 200)
     assert server.get("/v2/models/m/ready") == 404
     assert server.get("/v2/health/ready") == 503
     assert server.api.chat().status == 404
+    (tmp_path / "m" / "go").touch()
     wait_until(lambda: server.get("/v2/models/m/ready") == 200)
     assert server.get("/v2/health/ready") == 200
     assert server.api.chat().status == 200
@@ -121,23 +122,26 @@ def test_a_signal_ends_it_with_0_and_cuts_what_is_being_generated(
     assert code == 0
     assert "stopped" in log
     assert "Traceback" not in log
-    assert seconds < 5
+    assert seconds < 30
     with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
         response.read()
     connection.close()
 
 
 def test_a_signal_during_a_load_waits_for_the_load(
-    start: Start, config: Callable[..., str]
+    start: Start, config: Callable[..., str], tmp_path: Path
 ) -> None:
-    server = start("--config_path", config(m={"load_s": 2}))
-    wait_until(lambda: server.get("/v2/health/live") == 200)
+    server = start("--config_path", config(m={"awaits": "go"}))
+    wait_until((tmp_path / "m" / "loading").exists)
 
-    code, log, seconds = server.end()
+    server.popen.send_signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):
+        server.popen.wait(timeout=1)
+    (tmp_path / "m" / "go").touch()
+    log, _ = server.popen.communicate(timeout=60)
 
-    assert code == 0
+    assert server.popen.returncode == 0
     assert "model m: AVAILABLE" in log
-    assert seconds > 1
 
 
 def test_a_signal_cuts_the_load_delay_short(start: Start, config: Callable[..., str]) -> None:
@@ -148,7 +152,7 @@ def test_a_signal_cuts_the_load_delay_short(start: Start, config: Callable[..., 
 
     assert code == 0
     assert "AVAILABLE" not in log
-    assert seconds < 5
+    assert seconds < 30
 
 
 def test_one_of_a_config_s_models_may_fail_and_the_others_serve(
@@ -168,7 +172,7 @@ def test_the_one_model_of_a_start_must_load(start: Start, tmp_path: Path) -> Non
     (tmp_path / "fake.json").write_text('{"error": "no weights"}')
 
     server = start("--model_name", "m", "--model_path", str(tmp_path))
-    log, _ = server.popen.communicate(timeout=20)
+    log, _ = server.popen.communicate(timeout=60)
 
     assert server.popen.returncode == 1
     assert "model m: no weights" in log
@@ -176,7 +180,7 @@ def test_the_one_model_of_a_start_must_load(start: Start, tmp_path: Path) -> Non
 
 def test_a_config_that_cannot_be_read_ends_it_with_1(start: Start, tmp_path: Path) -> None:
     server = start("--config_path", str(tmp_path / "none.json"))
-    log, _ = server.popen.communicate(timeout=20)
+    log, _ = server.popen.communicate(timeout=60)
 
     assert server.popen.returncode == 1
     assert "none.json cannot be read" in log
@@ -202,7 +206,7 @@ def test_a_taken_port_is_waited_for_and_then_given_up() -> None:
         with pytest.raises(OSError, match="in use"):
             bind("127.0.0.1", taken.getsockname()[1], patience_s=0.5)
 
-        assert 0.4 < time.monotonic() - started < 5
+        assert 0.4 < time.monotonic() - started < 30
 
 
 def test_a_port_that_becomes_free_is_taken() -> None:
@@ -211,5 +215,5 @@ def test_a_port_that_becomes_free_is_taken() -> None:
     port = first.getsockname()[1]
     threading.Timer(0.3, first.close).start()
 
-    with bind("127.0.0.1", port, patience_s=5) as second:
+    with bind("127.0.0.1", port, patience_s=60) as second:
         assert second.getsockname()[1] == port

@@ -9,6 +9,7 @@ import pytest
 from tests.engine.load import clients, wait_until
 from tests.engine.operator import FIRST, SECOND, Done, Operator, asked, table_rows
 from tests.engine.stack import ROOT
+from tests.engine.test_failed_activation import model_away
 from tests.engine.test_up import INSTANCES, MODEL
 
 pytestmark = pytest.mark.engine
@@ -46,13 +47,25 @@ def _restarts(container: Any) -> int:
 
 
 def test_status_says_which_model_is_not_loaded_yet(operator: Operator) -> None:
-    operator.stack.container(FIRST).restart(timeout=5)
+    """It is loaded once the model is back, so that a look finds it so however late it comes."""
+    container = operator.stack.container(FIRST)
+    shown = [operator("status")]
 
-    loading = operator("status")
-    wait_until(lambda: operator("status").status == 0)
+    def shows(words: str) -> bool:
+        shown.append(operator("status"))
+        return words in shown[-1].output
 
-    assert loading.status == 1
-    assert f"wrong: {FIRST} " in loading.output
+    with model_away(operator.stack):
+        container.restart(timeout=5)
+        wait_until(
+            lambda: shows(f"wrong: {FIRST} is not ready with the model {MODEL!r}: it answers 404\n")
+        )
+    loading = shown[-1]
+    container.restart(timeout=5)
+    wait_until(lambda: shows("\n2 of 2 instances serve at "))
+
+    assert "\n1 of 2 instances serves at " in loading.output
+    assert [shown[0].status, loading.status, shown[-1].status] == [0, 1, 0]
 
 
 def test_status_counts_the_requests_in_flight(onlooker: Operator, endpoint: str) -> None:

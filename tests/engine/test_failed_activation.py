@@ -3,6 +3,8 @@
 import re
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,19 @@ GOLDEN = Path(__file__).parents[1] / "data" / "failed_activation"
 FIRST, SECOND = INSTANCES
 PORT = 18081
 CHANGED_FLAG = {"log-level": "WARNING"}
+
+
+@contextmanager
+def model_away(stack: Stack) -> Iterator[None]:
+    """Take the model from servers that are started meanwhile: they go on, and are never ready."""
+    mount = stack.container(FIRST).attrs["Mounts"]
+    volume = next(Path(one["Source"]) for one in mount if one["Destination"] == "/workspace")
+    model, elsewhere = volume / MODEL, volume / "elsewhere"
+    model.rename(elsewhere)
+    try:
+        yield
+    finally:
+        elsewhere.rename(model)
 
 
 def _message(run: Run) -> str:
@@ -59,16 +74,12 @@ def test_a_flag_that_the_server_refuses(stack: Stack, endpoint: str) -> None:
 
 
 def test_a_model_that_is_gone(stack: Stack, endpoint: str) -> None:
-    mount = stack.container(FIRST).attrs["Mounts"]
-    volume = next(Path(one["Source"]) for one in mount if one["Destination"] == "/workspace")
-    model, elsewhere = volume / MODEL, volume / "elsewhere"
-    stack.configure({"server": CHANGED_FLAG, "rollout": {"start-timeout-s": 15}})
-    model.rename(elsewhere)
-    try:
+    stack.configure({"server": CHANGED_FLAG, "rollout": {"start-timeout-s": 30}})
+    with model_away(stack):
         run = stack.up()
         _check(stack, run, "model", endpoint)
-    finally:
-        elsewhere.rename(model)
+    # With the time to load that it has otherwise.
+    stack.configure({"server": CHANGED_FLAG})
     _next_up_goes_on(stack)
 
 

@@ -76,7 +76,7 @@ def kill_at(stack: Stack, point: Point, operation: str = "up") -> None:
         assert time.monotonic() < deadline, f"it did not get to {point.words}: {''.join(output)}"
         time.sleep(_POLL_S)
     process.send_signal(signal.SIGKILL)
-    process.wait(timeout=10)
+    process.wait(timeout=60)
     reached.set()
 
 
@@ -146,6 +146,7 @@ def recover(stack: Stack) -> Recovery:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
+        timeout=_REACH_S,
     )
     return Recovery(status=run.returncode, output=run.stdout, seconds=time.monotonic() - begun)
 

@@ -109,7 +109,9 @@ def test_writers_at_the_same_time_follow_each_other_and_lose_nothing(world: Worl
         fcntl.flock(lock, fcntl.LOCK_EX)
         for thread in threads:
             thread.start()
+        deadline = time.monotonic() + 60
         while len(list(world.volume.glob("incoming-*/members/*.conf"))) < len(names):
+            assert time.monotonic() < deadline, "not all of them came as far as the lock"
             time.sleep(0.01)
     for thread in threads:
         thread.join()

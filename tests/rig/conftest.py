@@ -17,18 +17,13 @@ from tests.rig.tree import HOSTS
 @pytest.fixture(scope="session")
 def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
     """
-    A rig of the topology ``2-nodes``, or of the parameter; one that runs already is used.
+    A rig of the topology ``2-nodes``, or of the parameter; beside one that `make rig` started.
 
     Parametrize with ``pytest.mark.parametrize("rig", ["snc-4-nodes"], indirect=True)``.
     """
     topology = getattr(request, "param", "2-nodes")
-    place = Place()
-    found = place.read()
-    if found is not None and machine.is_alive(place, found.pid) and found.topology == topology:
-        yield from _used(Rig(place, found))
-        return
-    # Beside one of another topology, or of another checkout.
-    place = Place(place.folder / "tests")
+    place = Place(Place().folder / "tests")
+    # A killed run left it.
     machine.stop(place)
     plan = machine.Plan(
         topology=topology,
@@ -38,15 +33,11 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
     )
     running = machine.start(place, plan)
     try:
-        yield from _used(Rig(place, running))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SSH_AUTH_SOCK", str(place.agent))
+            yield Rig(place, running)
     finally:
         machine.stop(place)
-
-
-def _used(rig: Rig) -> Iterator[Rig]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SSH_AUTH_SOCK", str(rig.place.agent))
-        yield rig
 
 
 def rig_settings(rig: Rig) -> dict[str, Any]:

@@ -5,14 +5,15 @@ import signal
 import socket
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from images.commands import run as tool
 from images.commands import say
 from tests.rig import made
 from tests.rig.errors import RigError
-from tests.rig.place import Place, Running
+from tests.rig.place import CLIENT_REMEDY, Place, Running
 from tests.rig.topologies import TOPOLOGIES
 
 SSH_PORT: Final = 12022
@@ -22,6 +23,9 @@ PORTS: Final = (18120,)
 # Measured 28-45 s alone on two cores and 100 s beside other work; one boot of twelve hung for ever.
 _READY_S: Final = 300
 _ATTEMPTS: Final = 2
+_NONE_YET: Final = 0
+"""The number of no process."""
+_DISK_REMEDY: Final = "See that there is space on the disk, then run it again."
 _KERNEL: Final = (
     "root=/dev/vda rw rootflags=noinit_itable console=ttyS0 net.ifnames=0 mitigations=off "
     "apparmor=0 quiet"
@@ -56,7 +60,7 @@ def start(place: Place, plan: Plan) -> Running:
 
     Raises:
         RigError: one runs here already, or it was not ready in time, twice.
-        StageError: what it is made of could not be had.
+        StageError: what it is made of could not be had, or a tool of this machine failed.
     """
     if (running := place.read()) is not None and is_alive(place, running.pid):
         raise RigError(
@@ -109,12 +113,12 @@ def stop(place: Place) -> None:
     running = place.read()
     if running is None:
         return
-    if _is_running(running.agent_pid, place.agent):
-        os.kill(running.agent_pid, signal.SIGTERM)
-    if is_alive(place, running.pid):
-        os.kill(running.pid, signal.SIGKILL)
-        while is_alive(place, running.pid):
-            time.sleep(0.05)
+    # Not by SIGTERM, on which the agent removes its socket: the next one's, where it is late.
+    for pid, named in ((running.agent_pid, place.agent), (running.pid, place.disk)):
+        if _is_running(pid, named):
+            os.kill(pid, signal.SIGKILL)
+            while _is_running(pid, named):
+                time.sleep(0.05)
     for path in (place.disk, place.agent):
         path.unlink(missing_ok=True)
     place.write(None)
@@ -158,11 +162,39 @@ def run(
 
 
 def _launch(place: Place, plan: Plan) -> Running:
+    # The agent first, and each as soon as it runs: `stop` ends what is recorded.
+    running = Running(
+        pid=_NONE_YET,
+        agent_pid=_start_agent(place),
+        topology=plan.topology,
+        ssh_port=plan.ssh_port,
+        ports=plan.ports,
+    )
+    place.write(running)
+    env = {"SSH_AUTH_SOCK": str(place.agent)}
+    tool(["ssh-add", "-q", place.identity], env=env, remedy=CLIENT_REMEDY)
+    running = replace(running, pid=_start_emulator(place, plan))
+    place.write(running)
+    return running
+
+
+def _start_emulator(place: Place, plan: Plan) -> int:
+    """Start QEMU above a new disk; return its number when it has its ports and its memory."""
     emulator, guest = made.emulator(), made.guest()
     place.disk.unlink(missing_ok=True)
     form = "raw" if plan.disk == guest.disk else "qcow2"
-    overlay = ["create", "-q", "-f", "qcow2", "-F", form, "-b", str(plan.disk), str(place.disk)]
-    subprocess.run([*emulator.command("qemu-img"), *overlay], check=True)
+    overlay: list[str | Path] = [
+        "create",
+        "-q",
+        "-f",
+        "qcow2",
+        "-F",
+        form,
+        "-b",
+        plan.disk,
+        place.disk,
+    ]
+    tool([*emulator.command("qemu-img"), *overlay], remedy=_DISK_REMEDY)
     words = [
         *emulator.command("qemu-system-x86_64"), *emulator.firmware,
         "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-nodefaults",
@@ -180,15 +212,7 @@ def _launch(place: Place, plan: Plan) -> Running:
             f"QEMU did not start: {done.stderr.strip()}. See that its ports are free, and that "
             "there are 8 GiB of memory"
         )
-    running = Running(
-        pid=int(pid_file.read_text()),
-        agent_pid=_start_agent(place),
-        topology=plan.topology,
-        ssh_port=plan.ssh_port,
-        ports=plan.ports,
-    )
-    place.write(running)
-    return running
+    return int(pid_file.read_text())
 
 
 def _devices(place: Place, plan: Plan) -> list[str]:
@@ -207,12 +231,9 @@ def _devices(place: Place, plan: Plan) -> list[str]:
 
 
 def _start_agent(place: Place) -> int:
-    """Start an agent with the user's key, for clients that no identity can be named to."""
+    """Start an agent for the user's key, for clients that no identity can be named to."""
     place.agent.unlink(missing_ok=True)
-    words = ["ssh-agent", "-s", "-a", str(place.agent)]
-    told = subprocess.run(words, check=True, capture_output=True, text=True).stdout
-    add = ["ssh-add", "-q", str(place.identity)]
-    subprocess.run(add, check=True, env=place.environment())
+    told = tool(["ssh-agent", "-s", "-a", place.agent], remedy=CLIENT_REMEDY)
     return int(told.partition("SSH_AGENT_PID=")[2].partition(";")[0])
 
 

@@ -2,20 +2,21 @@
 
 import io
 import json
-import os
-import subprocess
 import tarfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from images.commands import run
 from lifecycle.reach import Where
 from lifecycle.ssh import SshHost
 
 ROOT: Final = Path(__file__).parents[2]
 USER: Final = "deploy"
 """Who the program logs in as: in the group docker, without further rights."""
+
+CLIENT_REMEDY: Final = "See that an OpenSSH client is installed here, then run it again."
 
 _ADMINISTRATOR: Final = "root"
 """Who tests log in as that restart daemons, take CPUs offline or reboot."""
@@ -83,13 +84,18 @@ class Place:
         return self.folder / "console.log"
 
     def make_keys(self, ssh_port: int) -> None:
-        """Make the keys, unless they are there, and what says that they may be used."""
+        """
+        Make the keys, unless they are there, and what says that they may be used.
+
+        Raises:
+            StageError: there is no OpenSSH client on this machine.
+        """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         host = self.folder / "host"
         for key in (host, self.identity, self.administrator):
             if not key.exists():
                 words = ["-q", "-t", "ed25519", "-N", "", "-C", f"rig-{key.name}", "-f", str(key)]
-                subprocess.run(["ssh-keygen", *words], check=True)
+                run(["ssh-keygen", *words], remedy=CLIENT_REMEDY)
         algorithm, public, _ = host.with_suffix(".pub").read_text().split()
         self.known_hosts.write_text(f"[127.0.0.1]:{ssh_port} {algorithm} {public}\n")
         files = {
@@ -118,10 +124,6 @@ class Place:
             *("-o", "IdentityAgent=none", *host.where.ssh_options(), "-p", str(running.ssh_port)),
             *("-l", user, "--", host.name),
         ]
-
-    def environment(self) -> dict[str, str]:
-        """Return the environment in which every OpenSSH client may use the user's key."""
-        return {**os.environ, "SSH_AUTH_SOCK": str(self.agent)}
 
     def read(self) -> Running | None:
         """Tell which rig was started here; it may have ended since."""

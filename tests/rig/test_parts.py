@@ -125,6 +125,37 @@ def test_a_rig_that_runs_is_not_started_again(
         machine.start(place, machine.Plan(topology="2-nodes", disk=tmp_path / "disk"))
 
 
+def test_a_start_without_an_emulator_leaves_no_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The agent is there first, so that no emulator runs on which nobody can end."""
+    place = Place(tmp_path)
+    agents: list[int] = []
+
+    def fails(_place: Place, _plan: machine.Plan) -> int:
+        known = place.read()
+        assert known is not None
+        agents.append(known.agent_pid)
+        raise RigError("QEMU did not start")
+
+    monkeypatch.setattr(machine, "_start_emulator", fails)
+
+    with pytest.raises(RigError, match="QEMU did not start"):
+        machine.start(place, machine.Plan(topology="2-nodes", disk=tmp_path / "disk"))
+
+    (agent,) = agents
+    assert str(place.agent) not in command_line(agent)
+    assert place.read() is None
+
+
+def command_line(pid: int) -> str:
+    """The words of a process; none where it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
 def test_an_interrupted_start_leaves_nothing_running(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""What an instance may use outlives restarts of its container, of Docker and of the host."""
+"""What an instance may use is as planned, and outlives restarts of container, Docker and host."""
 
 import time
 
@@ -7,7 +7,7 @@ import pytest
 from tests.engine.stack import Run, Stack
 from tests.rig.reached import Rig
 from tests.rig.report import Report
-from tests.rig.serving import Served, seconds_until
+from tests.rig.serving import Lists, Served, seconds_until
 
 pytestmark = pytest.mark.rig
 
@@ -76,6 +76,29 @@ def test_a_stack_over_ssh_runs_where_it_was_planned(
     assert served.all_answer()
     _assert_placed(served)
     stack.nothing_to_do()
+
+
+@pytest.mark.parametrize("rig", ["snc-4-nodes"], indirect=True)
+def test_an_instance_of_a_socket_may_use_both_of_its_nodes(rig: Rig, rig_stack: Stack) -> None:
+    """
+    The last test of this rig, whose stack stays so.
+
+    The stack is made anew: instances of sockets have addresses that those of nodes would keep.
+    """
+    removed = rig_stack.destroy()
+    rig_stack.configure({"placement": {"unit": "socket"}, "rollout": {"max-unavailable": 2}})
+    run = rig_stack.up()
+
+    assert removed.status == 0, removed.output
+    assert run.status == 0, run.output
+    served = Served.of(rig, rig_stack)
+    assert served.planned() == {
+        "rig-socket0-0": Lists(cpus="1-3", memory_nodes="0-1"),
+        "rig-socket1-0": Lists(cpus="5-7", memory_nodes="2-3"),
+    }
+    assert served.all_answer()
+    _assert_placed(served)
+    rig_stack.nothing_to_do()
 
 
 def _assert_placed(served: Served) -> None:

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.engine.private_daemon import PrivateDaemon
+from tests.engine.private_daemon import PrivateDaemon, running
 from tests.engine.stack import Stack
 
 HOSTS = 4
@@ -35,12 +35,8 @@ def engine(number: int, folder: Path) -> Iterator[PrivateDaemon]:
         disk_mib=1536,
         address=f"10.123.1.{4 * number + 2}",
     )
-    daemon.set_up()
-    try:
-        daemon.start()
+    with running(daemon):
         yield daemon
-    finally:
-        daemon.remove()
 
 
 def settings(daemons: list[PrivateDaemon]) -> dict[str, Any]:

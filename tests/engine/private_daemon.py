@@ -2,14 +2,17 @@
 
 import ipaddress
 import os
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import docker
+import pytest
 
 PROGRAMS = ("ip", "mount", "umount", "nsenter", "dockerd")
 """What it is made and run with; and root."""
@@ -187,6 +190,24 @@ class PrivateDaemon:
         """The disks of this name that are mounted, each in the folder of its run."""
         mounts = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
         return [Path(words[4]) for words in mounts if words[-2] == self.name]
+
+
+def require(*programs: str) -> None:
+    """Skip the test where such an engine cannot be made, or one of *programs* is missing."""
+    needed = (*PROGRAMS, *programs)
+    if os.geteuid() != 0 or not all(map(shutil.which, needed)):
+        pytest.skip(f"a network and a disk are made by root with {', '.join(needed)}")
+
+
+@contextmanager
+def running(daemon: PrivateDaemon) -> Iterator[PrivateDaemon]:
+    """Make and start *daemon*; take all that it made away when the block ends."""
+    daemon.set_up()
+    try:
+        daemon.start()
+        yield daemon
+    finally:
+        daemon.remove()
 
 
 def _run(*command: str) -> None:

@@ -6,16 +6,14 @@ the tests' own, with a network and a small disk of its own; the tests follow eac
 engine that does not run yet to a stack that serves.
 """
 
-import os
 import re
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.engine.private_daemon import PROGRAMS, PrivateDaemon
+from tests.engine.private_daemon import PrivateDaemon, require
 from tests.engine.stack import ROOT, Run, Stack
 from tests.engine.test_up import INSTANCES
 
@@ -30,9 +28,7 @@ NAME = "ovms-numa-hostfaults"
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateDaemon]:
     """A Docker engine of its own, which does not run yet."""
-    missing = [name for name in PROGRAMS if shutil.which(name) is None]
-    if missing or os.geteuid() != 0:
-        pytest.skip(f"a network and a disk are made by root with {', '.join(PROGRAMS)}")
+    require()
     folder = tmp_path_factory.mktemp("engine")
     daemon = PrivateDaemon(name=NAME, folder=folder, disk_mib=2048)
     daemon.set_up()

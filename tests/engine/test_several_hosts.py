@@ -5,9 +5,7 @@ That one has a network of its own, joined to this machine's, and so is a second 
 follow each other, from a stack of one host to one that forgot the other.
 """
 
-import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +15,7 @@ import pytest
 
 from lifecycle.balancer_config import read_all
 from tests.engine.operator import Done, Operator, asked, run_module, table_rows
-from tests.engine.private_daemon import PROGRAMS, PrivateDaemon
+from tests.engine.private_daemon import PrivateDaemon, require, running
 from tests.engine.stack import Stack
 
 pytestmark = pytest.mark.engine
@@ -31,17 +29,11 @@ Changes = dict[str, dict[str, Any]]
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateDaemon]:
     """The engine of the second host."""
-    missing = [name for name in PROGRAMS if shutil.which(name) is None]
-    if missing or os.geteuid() != 0:
-        pytest.skip(f"a network and a disk are made by root with {', '.join(PROGRAMS)}")
+    require()
     folder = tmp_path_factory.mktemp("engine")
     daemon = PrivateDaemon(name="ovms-numa-far", folder=folder, disk_mib=2048, address=ADDRESS)
-    daemon.set_up()
-    try:
-        daemon.start()
+    with running(daemon):
         yield daemon
-    finally:
-        daemon.remove()
 
 
 @pytest.fixture(scope="module")

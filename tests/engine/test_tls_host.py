@@ -6,7 +6,6 @@ tests follow each other on one stack.
 """
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.operator import Operator, asked, table_rows
-from tests.engine.private_daemon import PROGRAMS, PrivateDaemon
+from tests.engine.private_daemon import PrivateDaemon, require, running
 from tests.engine.stack import ROOT, Stack
 
 pytestmark = pytest.mark.engine
@@ -32,9 +31,7 @@ INSTANCE = "far-node0-0"
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateDaemon]:
     """An engine that takes clients with a certificate of one authority."""
-    missing = [name for name in (*PROGRAMS, "openssl") if shutil.which(name) is None]
-    if missing or os.geteuid() != 0:
-        pytest.skip(f"this needs root and {', '.join(missing)}")
+    require("openssl")
     folder = tmp_path_factory.mktemp("engine")
     for own in (CERTIFICATES, OTHERS):
         # A killed run left it.
@@ -51,12 +48,10 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateDaemon]:
             "--tlscert", str(server / "cert.pem"), "--tlskey", str(server / "key.pem"),
         ),
     )  # fmt: skip
-    daemon.set_up()
     try:
-        daemon.start()
-        yield daemon
+        with running(daemon):
+            yield daemon
     finally:
-        daemon.remove()
         for own in (CERTIFICATES, OTHERS):
             shutil.rmtree(own)
 

@@ -71,13 +71,13 @@ def _wait_until(condition: Callable[[], object]) -> None:
 def test_plugins_and_actions_without_an_engine_are_ended_and_waited_for(
     place: Place, start: Start, capsys: Captured
 ) -> None:
-    plugin = start("pulumi-resource-docker", "60")
+    plugin = start("pulumi-resource-docker", "600")
     action = start(*_action(place), program=sys.executable, PULUMI_PROJECT=PROJECT)
 
     status, lines, _ = run_recovery(capsys)
 
     assert status == 0
-    ended = f"test: ended process {plugin.pid}, pulumi-resource-docker 60, whose run is gone"
+    ended = f"test: ended process {plugin.pid}, pulumi-resource-docker 600, whose run is gone"
     assert ended in lines
     assert plugin.wait(timeout=1) == -signal.SIGTERM
     assert action.wait(timeout=1) == -signal.SIGTERM
@@ -101,7 +101,7 @@ def test_a_plugin_that_does_not_go_is_killed(
 def test_a_process_that_does_not_go_at_all_is_named(
     place: Place, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plugin = start("pulumi-resource-docker", "60")
+    plugin = start("pulumi-resource-docker", "600")
     monkeypatch.setattr(recover_processes, "_TERM_WAIT_S", 0.1)
     monkeypatch.setattr(recover_processes, "_KILL_WAIT_S", 0.1)
     found = recover_processes.orphans(PROJECT, place.home, os.environ["PULUMI_BACKEND_URL"])
@@ -119,7 +119,7 @@ def test_a_plugin_whose_engine_lives_is_left_alone(place: Place, start: Start) -
     engine = place.home / "engine" / "pulumi"
     engine.parent.mkdir()
     shutil.copy("/bin/bash", engine)
-    script = "exec -a pulumi-resource-docker sleep 60 & echo $! > child; wait"
+    script = "exec -a pulumi-resource-docker sleep 600 & echo $! > child; wait"
     living = start("pulumi", "-c", script, program=str(engine))
     child = place.home / "child"
     _wait_until(lambda: child.is_file() and child.read_text().strip())
@@ -148,7 +148,7 @@ def test_an_action_of_someone_else_is_left_alone(
 
 
 def test_a_plugin_of_another_checkout_is_left_alone(place: Place, start: Start) -> None:
-    start("pulumi-resource-docker", "60")
+    start("pulumi-resource-docker", "600")
     url = os.environ["PULUMI_BACKEND_URL"]
 
     assert recover_processes.orphans(PROJECT, place.home / "bin", url) == ()

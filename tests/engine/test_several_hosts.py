@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 
 from lifecycle.balancer_config import read_all
+from tests.engine.load import clients, wait_until
 from tests.engine.operator import Done, Operator, asked, run_module, table_rows
 from tests.engine.private_daemon import PrivateDaemon, require, running
 from tests.engine.stack import Stack
+from tests.engine.test_up import MODEL
 
 pytestmark = pytest.mark.engine
 
@@ -150,7 +152,21 @@ def test_the_commands_look_at_all_hosts(stack: Stack) -> None:
     assert opened.output == f"{FAR} is open again; 2 of 2 instances are open\n"
 
 
-CHANGED: Changes = {"balancer": {"read-timeout-s": 333}, "server": {"log-level": "WARNING"}}
+ROLLED: Changes = {"server": {"log-level": "WARNING"}}
+CHANGED: Changes = {"balancer": {"read-timeout-s": 333}, "server": {"log-level": "DEBUG"}}
+
+
+def test_a_change_rolls_host_by_host_and_loses_no_request(stack: Stack, both: Changes) -> None:
+    stack.configure({**both, **ROLLED})
+    with clients(_endpoint(stack), MODEL, count=4) as load:
+        wait_until(lambda: len(load.answers) == 2)
+        run = stack.up()
+
+    touched = [step.name.removesuffix("-activation") for step in run.changed()]
+    half = len(touched) // 2
+    assert run.status == 0, run.output
+    assert (set(touched[:half]), set(touched[half:])) == ({FAR}, {NEAR})
+    assert load.failures == []
 
 
 def test_a_host_that_is_not_reached_comes_last_and_fails_in_words(
@@ -158,7 +174,7 @@ def test_a_host_that_is_not_reached_comes_last_and_fails_in_words(
 ) -> None:
     before = stack.container(NEAR).id
     daemon.stop()
-    stack.configure(both)
+    stack.configure({**both, **ROLLED})
     quiet = stack.preview("--expect-no-changes")
     stack.configure({**both, **CHANGED})
 

@@ -1,7 +1,8 @@
 """
 ``python -m tests.lifecycle.topology_table``: what the probe says of every tree, beside the others.
 
-Writes docs/measurements/topologies.md from the trees that `tests.lifecycle.independent` finds.
+Writes docs/measurements/topologies.md from the trees that `tests.lifecycle.independent` finds, and
+from those of the rig.
 """
 
 import sys
@@ -10,10 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lifecycle.probe import describe_tree
+from lifecycle.probe import describe_tree, topology_of
 from planner.cpuset import CpuSet
 from planner.errors import TopologyError
 from tests.lifecycle.independent import FOLDER, Answer, captured_trees, differences
+from tests.rig import tree
+from tests.rig.topologies import TOPOLOGIES
 
 DOCUMENT = Path(__file__).parents[2] / "docs/measurements/topologies.md"
 
@@ -30,11 +33,20 @@ Each cell is the other tool's count, and ours after a slash where it differs.
 A dash is what a tool, or the tree, does not say.
 hwloc leaves out what the control group of the capturing process forbids; ours is what is allowed there too, and the last column has what the whole machine has.
 
+"""  # noqa: E501 - a sentence a line
+_COLUMNS = """\
 | tree | answer of | NUMA nodes | CPUs online | cores | memory (GiB) | compared |
 |---|---|---|---|---|---|---|
-"""  # noqa: E501 - a sentence a line
+"""
 _TAIL = """
 hwloc gives a node without CPUs those that are near to it, and the kernel gives it none; that is not counted as a difference.
+
+## The rig's machines
+
+[The rig](../rig.md) emulates each of these, and `lscpu` and `numactl` were asked in its guest.
+Our memory is rounded down to 64 MiB in each node.
+The trees are in `tests/data/rig`; `tests/rig/test_captured.py` compares them, and refuses this table where it says otherwise.
+
 """  # noqa: E501 - a sentence a line
 
 
@@ -51,6 +63,34 @@ def rows() -> Iterator[str]:
                 cells = _compared(form, captured.read_answer(), unsaid)
         tool = "lscpu" if captured.answer.suffix == ".expected" else "hwloc"
         yield f"| {' | '.join((f'`{captured.name}`', tool, *cells))} |"
+
+
+def rig_rows() -> Iterator[str]:
+    """Yield a row for each topology of the rig."""
+    for name in TOPOLOGIES:
+        seen = tree.read(name)
+        cells = _compared(topology_of(seen.files).to_json(), _guest_answer(seen), ())
+        yield f"| {' | '.join((f'`{name}`', 'lscpu, numactl', *cells))} |"
+
+
+def _guest_answer(seen: tree.Tree) -> Answer:
+    """Return what lscpu says of CPUs and cores, and numactl of nodes, memory and distances."""
+    nodes = {node: CpuSet.of(cpus) for node, cpus in seen.nodes("cpus").items()}
+    cores: dict[int, set[int]] = {}
+    for cpu, core, *_ in seen.processors():
+        cores.setdefault(core, set()).add(cpu)
+    return Answer(
+        nodes=nodes,
+        memory={node: (size << 20, 1 << 20) for node, (size,) in seen.nodes("size").items()},
+        cores=frozenset(map(CpuSet.of, cores.values())),
+        online=CpuSet.of(cpu for cpu, *_ in seen.processors()),
+        distances={
+            (node, other): distance
+            for node, row in zip(nodes, seen.distances(), strict=True)
+            for other, distance in zip(nodes, row, strict=True)
+        },
+        hides=False,
+    )
 
 
 def _refused(answer: Answer, refused: TopologyError) -> tuple[str, ...]:
@@ -102,7 +142,8 @@ def _pair(theirs: int, ours: int) -> str:
 
 
 if __name__ == "__main__":
-    table = list(rows())
+    table = "".join(f"{row}\n" for row in rows())
     if not table:
         sys.exit(f"there are no trees in {FOLDER}; set OVMS_NUMA_TOPOLOGIES to where they lie")
-    DOCUMENT.write_text(_HEAD + "\n".join(table) + "\n" + _TAIL)
+    rig = "".join(f"{row}\n" for row in rig_rows())
+    DOCUMENT.write_text(_HEAD + _COLUMNS + table + _TAIL + _COLUMNS + rig)

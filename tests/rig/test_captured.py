@@ -1,12 +1,11 @@
 """The probe reads every topology of the rig as the guest's own tools do."""
 
-import re
-
 import pytest
 
 from lifecycle.probe import read_topology, topology_of
 from planner.cpuset import CpuSet
 from planner.topology import HostTopology, differences
+from tests.lifecycle import topology_table
 from tests.rig import tree
 from tests.rig.topologies import TOPOLOGIES
 
@@ -20,29 +19,16 @@ def _probed(name: str) -> HostTopology:
     return topology_of(tree.read(name).files)
 
 
-def _lscpu(name: str) -> list[tuple[int, int, int, int]]:
-    """The CPUs that lscpu lists, the online ones: CPU, core, socket, node."""
-    lines = tree.read(name).lscpu.splitlines()
-    rows = [line.split(",") for line in lines if not line.startswith("#")]
-    return [(int(cpu), int(core), int(socket), int(node)) for cpu, core, socket, node in rows]
-
-
-def _numactl(name: str, what: str) -> dict[int, list[int]]:
-    """What numactl says of each node: its CPUs, or its size in MiB."""
-    found = re.findall(rf"^node (\d+) {what}:([ \d]*)", tree.read(name).numactl, re.MULTILINE)
-    return {int(node): [int(word) for word in words.split()] for node, words in found}
-
-
 @each_topology
 def test_nodes_have_the_cpus_that_numactl_lists(name: str) -> None:
     nodes = {node.id: list(node.cpus) for node in _probed(name).nodes}
 
-    assert nodes == _numactl(name, "cpus")
+    assert nodes == tree.read(name).nodes("cpus")
 
 
 @each_topology
 def test_nodes_have_the_memory_that_numactl_shows_rounded_down(name: str) -> None:
-    shown = _numactl(name, "size")
+    shown = tree.read(name).nodes("size")
     assert shown
 
     for node in _probed(name).nodes:
@@ -52,18 +38,16 @@ def test_nodes_have_the_memory_that_numactl_shows_rounded_down(name: str) -> Non
 
 @each_topology
 def test_distances_are_those_that_numactl_prints(name: str) -> None:
-    printed = tree.read(name).numactl.split("node distances:")[1]
-    rows = re.findall(r"^\s*\d+:\s+(.*)$", printed, re.MULTILINE)
-
     told = [node.distances for node in _probed(name).nodes]
-    assert told == [tuple(map(int, row.split())) for row in rows]
+
+    assert told == tree.read(name).distances()
 
 
 @each_topology
 def test_cores_and_sockets_are_those_that_lscpu_counts(name: str) -> None:
     cores: dict[int, set[int]] = {}
     sockets: dict[int, int] = {}
-    for cpu, core, socket, _ in _lscpu(name):
+    for cpu, core, socket, _ in tree.read(name).processors():
         cores.setdefault(core, set()).add(cpu)
         sockets[core] = socket
 
@@ -75,11 +59,20 @@ def test_cores_and_sockets_are_those_that_lscpu_counts(name: str) -> None:
 def test_online_cpus_are_those_that_lscpu_lists(name: str) -> None:
     topology = _probed(name)
 
-    assert list(topology.online) == [cpu for cpu, *_ in _lscpu(name)]
+    assert list(topology.online) == [cpu for cpu, *_ in tree.read(name).processors()]
     assert topology.allowed_cpus == topology.online
     assert list(topology.allowed_memory_nodes) == [
         node.id for node in topology.nodes if node.memory_bytes
     ]
+
+
+def test_the_page_of_topologies_has_what_is_told_of_the_rig_s() -> None:
+    """Each is told in full, and none has a difference."""
+    rows = list(topology_table.rig_rows())
+
+    assert "\n".join(rows) in topology_table.DOCUMENT.read_text()
+    assert len(rows) == len(TOPOLOGIES)
+    assert all(row.endswith("| equal |") for row in rows)
 
 
 @pytest.mark.parametrize(("name", "file"), tree.HOSTS.items())

@@ -6,6 +6,7 @@ The trees in ``tests/data/rig`` are of every topology, so that tests need not st
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,6 +38,22 @@ class Tree:
     lscpu: str
     numactl: str
     files: Mapping[str, str]
+
+    def processors(self) -> list[tuple[int, int, int, int]]:
+        """Return the CPUs that lscpu lists, the online ones: CPU, core, socket, node."""
+        rows = [line.split(",") for line in self.lscpu.splitlines() if not line.startswith("#")]
+        return [(int(cpu), int(core), int(socket), int(node)) for cpu, core, socket, node in rows]
+
+    def nodes(self, what: str) -> dict[int, list[int]]:
+        """Return what numactl says of each node: its ``cpus``, or its ``size`` in MiB."""
+        found = re.findall(rf"^node (\d+) {what}:([ \d]*)", self.numactl, re.MULTILINE)
+        return {int(node): [int(word) for word in words.split()] for node, words in found}
+
+    def distances(self) -> list[tuple[int, ...]]:
+        """Return the distances that numactl prints, a row a node."""
+        printed = self.numactl.split("node distances:")[1]
+        rows = re.findall(r"^\s*\d+:\s+(.*)$", printed, re.MULTILINE)
+        return [tuple(map(int, row.split())) for row in rows]
 
 
 def read(topology: str) -> Tree:

@@ -31,7 +31,7 @@ def engine_environment() -> Mapping[str, str]:
 
 
 @cache
-def _alone(name: str) -> IO[str]:
+def alone(name: str) -> IO[str]:
     """
     Keep other runs of the tests off the stack *name* until this one ends.
 
@@ -91,7 +91,7 @@ class Stack:
     _changed: bool = False
 
     def __post_init__(self) -> None:
-        _alone(self.name)
+        alone(self.name)
         (self.folder / "state").mkdir(parents=True)
         # The salt of an empty passphrase, the one that Pulumi.dev.yaml carries.
         dev = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())

@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 
 from planner.stack_file import stack_settings
-from tests.engine.stack import ROOT, Run, Stack
+from tests.engine.stack import ROOT, Run, Stack, alone
 from tests.rig import disk, machine
 from tests.rig.place import Place
 from tests.rig.reached import Rig
 from tests.rig.report import Report
 from tests.rig.tree import HOSTS
+
+STACK = "rig-test"
+"""Another name than the stack file's, which `make up STACK=rig` may have the state of."""
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +25,7 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
     Parametrize with ``pytest.mark.parametrize("rig", ["snc-4-nodes"], indirect=True)``.
     """
     topology = getattr(request, "param", "2-nodes")
+    alone(STACK)
     place = Place(Place().folder / "tests")
     # A killed run left it.
     machine.stop(place)
@@ -58,8 +62,7 @@ def rig_created(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """The stack of Pulumi.rig.yaml on the rig, and the run that made it from nothing."""
     settings = rig_settings(rig)
     folder = tmp_path_factory.mktemp("rig")
-    # A stack of another name than the file's, which `make up STACK=rig` may have the state of.
-    stack = Stack(name="rig-test", folder=folder, settings=settings, client=rig.client)
+    stack = Stack(name=STACK, folder=folder, settings=settings, client=rig.client)
     stack.clear()
     run = stack.up()
     assert run.status == 0, run.output

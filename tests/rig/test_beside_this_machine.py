@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.engine.operator import asked
-from tests.engine.stack import ROOT, Stack
+from tests.engine.stack import ROOT, Stack, alone
 from tests.rig import disk, machine, stock
 from tests.rig.conftest import rig_settings
 from tests.rig.place import Place
@@ -20,6 +20,7 @@ ADDRESS = "10.0.2.15"
 """The guest's own. QEMU listens there on this machine, so that this machine's balancer gets in."""
 
 PORTS = (8000, 8001)
+STACK = "beside"
 FAR = ("rig-node0-0", "rig-node1-0")
 
 
@@ -37,6 +38,7 @@ def address() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def far(address: str) -> Iterator[Rig]:
     """A rig of its own: it is not alive at the end."""
+    alone(STACK)
     place = Place(ROOT / ".rig" / "beside")
     machine.stop(place)
     plan = machine.Plan(
@@ -80,7 +82,7 @@ def stack(far: Rig, models: str, tmp_path_factory: pytest.TempPathFactory) -> It
         "image": settings["balancer"]["image"],
         "keepalive-min-timeout-s": 1,
     }
-    stack = Stack(name="beside", folder=tmp_path_factory.mktemp("stack"), settings=settings)
+    stack = Stack(name=STACK, folder=tmp_path_factory.mktemp("stack"), settings=settings)
     stack.clear()
     try:
         run = stack.up()

@@ -138,7 +138,6 @@ class Arguments:
         """Tell how the balancer is reached, and what it is configured with."""
         balancer = self.settings.balancer
         subnet = ipaddress.ip_network(self.host.subnet)
-        drain_timeout_s = self.settings.rollout.drain_timeout_s
         return {
             "where": self.host.where.told(),
             "prefix": self.prefix,
@@ -149,7 +148,11 @@ class Arguments:
             "address": str(subnet[_BALANCER_HOST_NUMBER]),
             "publish_address": str(balancer.address),
             "publish_port": balancer.port,
-            "nginx_conf": render_nginx(balancer, drain_timeout_s=drain_timeout_s),
+            "nginx_conf": render_nginx(
+                balancer,
+                drain_timeout_s=self.settings.rollout.drain_timeout_s,
+                max_concurrency=self.settings.server.max_concurrency,
+            ),
             "keepalive_min_s": balancer.keepalive_min_timeout_s,
             "start_s": _START_BALANCER_S,
             "labels": self.owned(),

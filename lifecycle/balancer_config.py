@@ -43,6 +43,15 @@ mkdir -p "$next/members" "$next/cordoned"
 if [ -e current ]; then cp -R current/. "$next/"; fi
 cp -R "$incoming/." "$next/"
 for gone in "$@"; do rm -f "$next/$gone"; done
+# Where nginx.conf includes at-most-N, the members once more, each with N connections at most.
+rm -rf "$next"/at-most-*
+bound=$(sed -n 's|^ *include at-most-\\([0-9]*\\)/.*|\\1|p' "$next/nginx.conf" || true)
+for member in "$next"/members/*.conf; do
+    if [ -z "$bound" ] || [ ! -e "$member" ]; then break; fi
+    mkdir -p "$next/at-most-$bound"
+    sed -n "s/ max_fails=0/& max_conns=$bound/p" "$member" \\
+        > "$next/at-most-$bound/${member##*/}"
+done
 printf 'map "" $generation { default %s; }\\n' "$number" > "$next/generation.conf"
 if ! nginx -t -q -c "/etc/ovms-numa/$next/nginx.conf"; then
     rm -rf "$next" "$incoming"

@@ -1,15 +1,33 @@
 """The balancer in front, how changes roll out, and what images are built on."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from planner.cpuset import CpuSet
-from planner.settings.base import Address, LinuxList, Section, check_image
+from planner.settings.base import Address, LinuxList, Section, check_image, fault
 
 _DAY_S = 86_400
 
 Seconds = Annotated[int, Field(ge=1, le=_DAY_S)]
+
+# Nginx counts what is limited in 16 bits.
+_MOST_REQUESTS = 65_535
+
+# Nginx leaves out headers with other characters than these (underscores_in_headers,
+# ignore_invalid_headers).
+_HEADER = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*")
+_HEADER_LENGTH = 64
+
+
+def _header(value: str) -> str:
+    if _HEADER.fullmatch(value) and len(value) <= _HEADER_LENGTH:
+        return value
+    raise fault(
+        f"{value!r} is not the name of a header that Nginx passes on; write at most "
+        f"{_HEADER_LENGTH} letters and digits with single hyphens between, such as X-Session-Id"
+    )
 
 
 class BalancerSettings(Section):
@@ -49,7 +67,32 @@ class BalancerSettings(Section):
     )
     worker_processes: int = Field(default=2, ge=1, le=512, description="Nginx worker processes.")
     retry_after_s: Seconds = Field(
-        default=10, description="Seconds told to clients while no instance is open."
+        default=10,
+        description="Seconds told to clients while no instance is open, or max-requests are in "
+        "progress.",
+    )
+    retry: Literal["unsent", "waiting"] = Field(
+        default="unsent",
+        description="Requests that go to a second instance: those that the first did not get "
+        "(unsent), or also those that it died on before a byte of the answer (waiting).",
+    )
+    max_requests: Annotated[int, Field(ge=1, le=_MOST_REQUESTS)] | None = Field(
+        default=None,
+        description="Completions in progress at once; more get status 429. null: any number, "
+        "which wait in the instances.",
+    )
+    affinity: Literal["none", "session"] = Field(
+        default="none",
+        description="Instance that a request goes to: the one with the fewest for its weight "
+        "(none), or the one that its session was at before (session).",
+    )
+    affinity_header: Annotated[str, AfterValidator(_header)] = Field(
+        default="X-Session-Id", description="Header of a request that names its session."
+    )
+    affinity_bound: Annotated[int, Field(ge=1, le=_MOST_REQUESTS)] | None = Field(
+        default=None,
+        description="Requests at an instance, from which on those of its sessions go to others; "
+        "null: server.max-concurrency.",
     )
 
 

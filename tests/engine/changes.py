@@ -67,6 +67,7 @@ class Change:
 def _changes() -> Iterator[Change]:
     host, placement, server = "hosts.NAME", "placement", "server"
     models, balancer, rollout = "models", "balancer", "rollout"
+    affinity = f"{balancer}.affinity"
     yield Change(setting=host, to="other", refused=True)
     yield Change(setting=f"{host}.docker", to="unix:///run/docker.sock")
     # They are of hosts behind SSH; what a change does there tests/engine/test_ssh.py shows.
@@ -124,6 +125,11 @@ def _changes() -> Iterator[Change]:
     yield Change(setting=f"{balancer}.max-body-mib", to=5)
     yield Change(setting=f"{balancer}.worker-processes", to=3)
     yield Change(setting=f"{balancer}.retry-after-s", to=11)
+    yield Change(setting=f"{balancer}.retry", to="waiting")
+    yield Change(setting=f"{balancer}.max-requests", to=48)
+    yield Change(setting=affinity, to="session", up=True)
+    yield Change(setting=f"{affinity}-header", to="X-Conversation-Id", after=affinity)
+    yield Change(setting=f"{affinity}-bound", to=12, after=affinity)
     yield Change(setting=f"{rollout}.max-unavailable", to=2)
     yield Change(setting=f"{rollout}.start-timeout-s", to=121, up=True)
     yield Change(setting=f"{rollout}.generate-timeout-s", to=61)

@@ -85,7 +85,11 @@ def test_the_command_lines_of_one_model_are_the_golden_ones() -> None:
 def test_the_configuration_of_nginx_is_the_golden_one() -> None:
     settings = settings_of(STACK_FILE.read_text())
 
-    text = render_nginx(settings.balancer, drain_timeout_s=settings.rollout.drain_timeout_s)
+    text = render_nginx(
+        settings.balancer,
+        drain_timeout_s=settings.rollout.drain_timeout_s,
+        max_concurrency=settings.server.max_concurrency,
+    )
 
     assert text == (GOLDEN / "nginx.conf").read_text()
 

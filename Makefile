@@ -19,7 +19,7 @@ RATE = inf
 DATASET =
 
 .DEFAULT_GOAL := help
-.PHONY: help rig rig-down rig-capture rig-test rig-report up down preview forget status logs requests cordon uncordon capture plan pin schema changes bench-serving bench-preview bench-hosts bench-rolling weights-report recover env check test go-test fmt named setup setup-dev engine docker
+.PHONY: help rig rig-down rig-capture rig-test rig-report up down preview forget status logs requests cordon uncordon capture plan pin schema changes bench-serving bench-preview bench-balance bench-hosts bench-rolling weights-report recover env check test go-test fmt named setup setup-dev engine docker
 
 help: ## Print the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/; s/\$$\$$/$$/' | \
@@ -87,6 +87,9 @@ bench-serving: named setup-dev engine ## Load the stack as OVMS's demo does: PRO
 bench-preview: setup ## Time no-change previews of 2 to 128 instances; writes docs/measurements/preview.md.
 	@lines="$$(python3 -m engine env)" && eval "$$lines" && \
 	  $(VENV)/python -m bench.preview --output docs/measurements/preview.md
+
+bench-balance: setup-dev docker ## Measure how evenly requests are balanced, beside OVMS's demo; 10 minutes.
+	@$(VENV)/python -m bench.balance --output docs/measurements/balance.md
 
 weights-report: setup-dev ## Measure on the rig (`make rig`) where weights lie; RESUME=1 goes on.
 	@SSH_AUTH_SOCK=$(CURDIR)/.rig/agent $(VENV)/python -m bench.weights Pulumi.rig.yaml --below /srv/models \

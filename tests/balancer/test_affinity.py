@@ -100,3 +100,20 @@ def test_a_session_whose_server_is_gone_moves_to_another_and_stays(
     assert {answer.status for answer in after} == {200}
     assert len({answer.upstream for answer in after}) == 1
     assert after[0].upstream != before
+
+
+def test_a_session_s_request_that_kills_reaches_two_servers_where_requests_may_wait(
+    nginx: RealNginx, serve: Serve
+) -> None:
+    """All options together; the session's own server is the first of the two."""
+    nginx.configure(retry="waiting", max_requests=48, affinity="session", affinity_bound=12)
+    servers = serve(4)
+    home = nginx.ask(headers=SESSION).upstream
+
+    answer = nginx.ask("kill", headers=SESSION)
+
+    killed = {server.name for server in servers if "kill" in server.got}
+    assert answer.status == 502
+    assert len(killed) == 2
+    assert home in killed
+    assert {nginx.ask(headers=SESSION).status for _ in range(4)} == {200}

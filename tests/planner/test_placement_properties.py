@@ -3,6 +3,7 @@
 import random
 from typing import Any
 
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -208,10 +209,14 @@ def test_leaving_a_unit_out_moves_no_instance_of_the_others(
 ) -> None:
     made = plan_or_skip(host, placement)
     gone = made.placements[0]
+    without = make_settings(placement=placement | {"exclude-nodes": list(gone.nodes)})
+    others = tuple(one for one in made.placements if one.number != gone.number)
 
-    fewer = plan_or_skip(host, placement | {"exclude-nodes": list(gone.nodes)})
-
-    assert fewer.placements == tuple(one for one in made.placements if one.number != gone.number)
+    if others:
+        assert plan(without, {"box": host}).placements == others
+    else:
+        with pytest.raises(PlacementError):
+            plan(without, {"box": host})
 
 
 @given(node_maps(), rules)

@@ -56,6 +56,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--stack", required=True, help="the stack that has the host")
     parser.add_argument("--host", required=True, help="its name in the stack's settings")
     arguments = parser.parse_args(argv)
+    if not arguments.host:
+        print("no host is named: say HOST=NAME, as the stack's settings have it", file=sys.stderr)
+        return 1
 
     def say(line: str) -> None:
         print(f"{arguments.stack}: {line}", flush=True)

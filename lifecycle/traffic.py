@@ -26,7 +26,7 @@ _SECONDS: Mapping[str, int] = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _BETWEEN = re.compile(r"\s*,\s+|\s+:\s+")
 _HEADINGS = (
     "answered by", "requests", "share", "statuses", "cut", "second tries",
-    "first byte p50", "p99", "whole p50", "p99",
+    "first byte p50", "first byte p99", "whole p50", "whole p99",
 )  # fmt: skip
 _NONE = "-"
 

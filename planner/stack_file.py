@@ -27,7 +27,7 @@ def stack_settings(text: str, source: str) -> Mapping[str, Any]:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise SettingsError(
-            f"{source} is not YAML: {error}. Write it as Pulumi.dev.yaml."
+            f"{source} is not YAML: {error}. Indent and quote it as Pulumi.dev.yaml is."
         ) from None
     twice = [f"{source}: {fault}" for fault in _keys_twice(root)]
     if twice:

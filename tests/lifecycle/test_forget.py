@@ -196,6 +196,12 @@ def test_a_host_that_the_state_does_not_have_is_told_with_those_that_it_has(
     assert "the state has no such host; it has docker, far, near" in error
 
 
+def test_a_host_that_nobody_named_is_asked_for(capsys: Captured) -> None:
+    status, _, error = forget("", capsys)
+
+    assert (status, "say HOST=NAME" in error) == (1, True)
+
+
 def test_without_a_balancer_the_state_alone_forgets(
     place: Place, hosts: Hosts, capsys: Captured
 ) -> None:

@@ -79,6 +79,11 @@ class Place:
         return self.folder / "keys.tar"
 
     @property
+    def monitor(self) -> Path:
+        """The socket at which QEMU takes an operator's orders."""
+        return self.folder / "monitor"
+
+    @property
     def console(self) -> Path:
         """What the guest's kernel and init wrote."""
         return self.folder / "console.log"

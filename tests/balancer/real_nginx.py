@@ -21,6 +21,7 @@ from lifecycle.spec import BalancerRef
 from planner.nginx import LISTEN_PORT, render_nginx
 from planner.settings import BalancerSettings
 from tests.balancer.scripted_server import ScriptedServer
+from tests.engine.stack import alone
 
 NAME = "ovms-numa-nginx-under-test"
 SUBNET, GATEWAY, ADDRESS, NOBODY = (
@@ -140,6 +141,8 @@ def answer_of(connection: http.client.HTTPConnection) -> Answer:
 def running_nginx() -> Iterator[RealNginx]:
     """Build the image, start Nginx without a member, and remove all at the end."""
     link = reach(Where(docker="unix:///var/run/docker.sock"))
+    alone(NAME)
+    _clear(link.client)
     with ExitStack() as made:
         image = made.enter_context(nginx_image(link.client, NAME))
         pool = IPAMPool(subnet=SUBNET, gateway=GATEWAY)
@@ -158,6 +161,14 @@ def running_nginx() -> Iterator[RealNginx]:
         yield RealNginx(
             servers_at=GATEWAY, address=ADDRESS, port=LISTEN_PORT, link=link, reference=reference
         )
+
+
+def _clear(client: docker.DockerClient) -> None:
+    """Remove what a killed run left."""
+    for container in client.containers.list(all=True, filters={"name": f"^/{NAME}$"}):
+        container.remove(force=True)
+    for network in client.networks.list(names=[NAME]):
+        network.remove()
 
 
 def _create(client: docker.DockerClient, image: str, volume: str) -> Container:

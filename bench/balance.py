@@ -24,6 +24,7 @@ import docker
 
 from bench import balance_report, proxies
 from bench.closed_loop import ask_until, first_bytes
+from bench.idle import idle_share
 from bench.nginx_image import ROOT, nginx_image
 from bench.scripted import Event
 from bench.spread import Spread, spread_of
@@ -42,6 +43,7 @@ _MOST_SERVERS = 6
 RUNS = 3
 WARM_UP_S, SPAN_S = 0.8, 2.0
 _ENDED_WITHIN_S = 10
+_WATCH_S = 5
 ROUNDS, ASKED_A_ROUND = 10, 80
 _FIRST_PORT = 18210
 
@@ -195,6 +197,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--output", type=Path, required=True, help="the Markdown file to write")
     output: Path = parser.parse_args(argv).output
     began = time.monotonic()
+    idle = [idle_share(_WATCH_S)]
     suite = tomllib.loads((recipe_dir("nginx") / "recipe.toml").read_text())["suite"]
     client = docker.from_env()
     with (
@@ -209,11 +212,13 @@ def main(argv: Sequence[str]) -> int:
                 spreads.append(one)
                 print(f"{one.balancer}: {one.setting}: {one.spread}", file=sys.stderr, flush=True)
         first = measure_first_bytes(bench)
+    idle.append(idle_share(_WATCH_S))
     minutes = (time.monotonic() - began) / 60
     raw = {
         "machine": machine,
         "how": {"step": STEP_MS, "runs": RUNS, "warm_up": WARM_UP_S, "span": SPAN_S},
         "minutes": round(minutes, 1),
+        "idle": [round(share, 2) for share in idle],
         "spread": [asdict(one) for one in spreads],
         "first_byte": [asdict(one) for one in first],
     }

@@ -55,6 +55,8 @@ def render(raw: Raw) -> str:
             **raw["how"],
             bound=BOUND,
             minutes=raw["minutes"],
+            idle_before=f"{raw['idle'][0]:.0%}",
+            idle_after=f"{raw['idle'][1]:.0%}",
             answers=sum(one["answers"] for one in spreads),
             failed=sum(len(one["failures"]) for one in spreads),
         ),

@@ -50,6 +50,7 @@ def raw() -> dict[str, Any]:
             "machine": machine,
             "how": {"step": 20, "runs": 3, "warm_up": 1, "span": 2},
             "minutes": 9.5,
+            "idle": [0.99, 0.97],
             "spread": [
                 asdict(measured(name, setting, run))
                 for setting in settings

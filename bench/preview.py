@@ -1,8 +1,9 @@
 """
 ``python -m bench.preview``: how long a no-change preview takes, by number of instances.
 
-Every host is the two-socket machine of `hosts/dual-socket.json` behind an SSH address that is
-never called, so that what is timed is the program, the planner, the engine and its providers.
+Every host is the two-socket machine of `hosts/dual-socket.json` behind an SSH address that no name
+server knows, so that what is timed is the program, the planner, the engine and its providers, and
+one OpenSSH client a host that gives up.
 """
 
 import argparse

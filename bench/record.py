@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
+from planner.nginx.upstream import servers_of
+
 
 class End(StrEnum):
     """How a request ended; not what the model said (its finish reason)."""
@@ -93,15 +95,9 @@ class Record:
 
 
 def instance_of(upstream: str | None) -> str | None:
-    """
-    Return the server that answered, out of Nginx's ``$upstream_addr``.
-
-    Source: the documentation of ngx_http_upstream_module: servers that were tried one after
-    another are separated by commas, groups of servers after an internal redirect by colons. A
-    colon with white space around it is meant, as an address has one without.
-    """
-    last = upstream.replace(" : ", ",").rpartition(",")[2].strip() if upstream else ""
-    return None if last in ("", "-") else last
+    """Return the server that was tried last, out of the balancer's `X-Upstream`; None: none was."""
+    servers = servers_of(upstream or "")
+    return servers[-1] if servers else None
 
 
 def by_instance(records: Sequence[Record]) -> Iterator[tuple[str, tuple[Record, ...]]]:

@@ -2,8 +2,6 @@
 What a stack's balancer answered, out of its log: by instance, status and time to the first byte.
 
 Its log holds what Docker kept of it; the lines of Nginx's own messages are passed over.
-Variables and their forms where a request was tried twice: the documentation of Nginx's
-``ngx_http_upstream_module``.
 """
 
 import json
@@ -18,12 +16,11 @@ from lifecycle.errors import LifecycleError
 from lifecycle.found import BALANCER, Found, find_stack
 from lifecycle.member import member_address, member_path, members
 from lifecycle.stack_file import StackFile
+from planner.nginx.upstream import servers_of, values_of
 from planner.table import aligned
 
 _SPAN = re.compile(r"([1-9][0-9]*)([smhd])")
 _SECONDS: Mapping[str, int] = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-# Between the servers that were tried: a comma within a location, a colon between two.
-_BETWEEN = re.compile(r"\s*,\s+|\s+:\s+")
 _HEADINGS = (
     "answered by", "requests", "share", "statuses", "cut", "second tries",
     "first byte p50", "first byte p99", "whole p50", "whole p99",
@@ -66,15 +63,13 @@ def parse(lines: Iterable[str]) -> Iterator[Request]:
 
 
 def _request(logged: Mapping[str, object]) -> Request:
-    tried = _BETWEEN.split(str(logged["upstream"])) if logged["upstream"] else []
-    first_byte = _BETWEEN.split(str(logged["first_byte"]))[-1]
-    # Where no server is open, Nginx names the group instead of an address.
-    last = tried[-1] if tried and ":" in tried[-1] else ""
+    servers = servers_of(str(logged["upstream"]))
+    first_byte = next(reversed(values_of(str(logged["first_byte"]))), _NONE)
     return Request(
-        upstream=last,
-        tries=len(tried),
+        upstream=servers[-1] if servers else "",
+        tries=len(servers),
         status=int(str(logged["status"])),
-        first_byte_s=float(first_byte) if last and first_byte not in ("", _NONE) else None,
+        first_byte_s=float(first_byte) if servers and first_byte != _NONE else None,
         whole_s=float(str(logged["seconds"])),
         is_whole=logged["completion"] == "OK",
     )

@@ -59,8 +59,9 @@ def test_a_request_is_counted_where_it_was_tried_last() -> None:
 
 def test_what_no_server_was_asked_is_the_balancer_s_own() -> None:
     assert one(upstream="", first_byte="", status=404).upstream == ""
-    # Where all are closed, Nginx logs the group.
-    assert one(upstream="model_servers", first_byte="-", status=503).first_byte_s is None
+    # Where all are closed, Nginx logs the group, once for each place it was looked at from.
+    closed = one(upstream="model_servers : model_servers", first_byte="- : -", status=503)
+    assert (closed.first_byte_s, closed.tries) == (None, 0)
     shown = rows(line(upstream="model_servers", first_byte="-", status=503), line())
     assert shown["balancer itself"][:3] == ["1", "50 %", "503: 1"]
 

@@ -120,7 +120,7 @@ rig-down: venv/.runtime ## End the emulated host, and forget what it wrote.
 rig-capture: venv/.runtime ## Start it in every topology, and write what each shows; 6 minutes.
 	@$(VENV)/python -m tests.rig capture
 
-rig-test: setup-dev setup ## Test on the emulated host; 20 minutes.
+rig-test: setup-dev setup ## Test on the emulated host; 25 minutes.
 	@$(VENV)/python -m pytest -m rig --durations=15
 
 rig-report: setup-dev setup ## Measure restarts on the emulated host; writes docs/measurements/rig.md.

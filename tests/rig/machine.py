@@ -1,5 +1,6 @@
 """Start the emulated host, wait until it can be used, and end it."""
 
+import json
 import os
 import signal
 import socket
@@ -7,7 +8,7 @@ import subprocess
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from images.commands import run as tool
 from images.commands import say
@@ -102,15 +103,33 @@ def reset(place: Place) -> None:
         RigError: the emulator does not take orders.
     """
     try:
-        with socket.socket(socket.AF_UNIX) as monitor:
-            monitor.settimeout(_MONITOR_S)
-            monitor.connect(str(place.monitor))
-            monitor.sendall(b"system_reset\n")
-            # Its prompt, and then what it was told: it has read it.
-            while b"system_reset" not in monitor.recv(4096):
-                pass
-    except OSError as error:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_MONITOR_S)
+            connection.connect(str(place.monitor))
+            with connection.makefile("rw") as monitor:
+                # Commands are taken once these two were exchanged.
+                monitor.readline()
+                _order(monitor, "qmp_capabilities")
+                _order(monitor, "system_reset")
+    except (OSError, ValueError) as error:
         raise RigError(f"QEMU takes no orders at {place.monitor}: {error}") from None
+
+
+def _order(monitor: TextIO, command: str) -> None:
+    """
+    Have QEMU do *command*; events come between it and the answer.
+
+    Source: the QEMU Machine Protocol Specification.
+    """
+    monitor.write(json.dumps({"execute": command}) + "\n")
+    monitor.flush()
+    for line in monitor:
+        answer = json.loads(line)
+        if "error" in answer:
+            raise ValueError(answer["error"]["desc"])
+        if "return" in answer:
+            return
+    raise ValueError(f"it ended the connection before it answered to {command}")
 
 
 def power_off(place: Place, running: Running) -> None:
@@ -204,17 +223,7 @@ def _start_emulator(place: Place, plan: Plan) -> int:
     emulator, guest = made.emulator(), made.guest()
     place.disk.unlink(missing_ok=True)
     form = "raw" if plan.disk == guest.disk else "qcow2"
-    overlay: list[str | Path] = [
-        "create",
-        "-q",
-        "-f",
-        "qcow2",
-        "-F",
-        form,
-        "-b",
-        plan.disk,
-        place.disk,
-    ]
+    overlay = ["create", "-q", "-f", "qcow2", "-F", form, "-b", str(plan.disk), str(place.disk)]
     tool([*emulator.command("qemu-img"), *overlay], remedy=_DISK_REMEDY)
     words = [
         *emulator.command("qemu-system-x86_64"), *emulator.firmware,
@@ -222,7 +231,7 @@ def _start_emulator(place: Place, plan: Plan) -> int:
         "-display", "none", *TOPOLOGIES[plan.topology].options(),
         "-kernel", str(guest.kernel), "-initrd", str(guest.initrd), "-append", _KERNEL,
         "-serial", f"file:{place.console}",
-        "-monitor", f"unix:{place.monitor},server=on,wait=off", *_devices(place, plan),
+        "-qmp", f"unix:{place.monitor},server=on,wait=off", *_devices(place, plan),
     ]  # fmt: skip
     pid_file = place.folder / "pid"
     words += ["-daemonize", "-pidfile", str(pid_file)]

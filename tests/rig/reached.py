@@ -58,14 +58,15 @@ class Rig:
         # Detached, so that sshd can still say that it was started.
         self.administer("(sleep 1; systemctl reboot) >/dev/null 2>&1 &")
         for attempt in range(1, _ATTEMPTS + 1):
+            if attempt > 1:
+                machine.reset(self.place)
+                began = time.monotonic()
             while time.monotonic() < began + _BOOTED_S:
                 with suppress(RigError):
                     if self.run(_BOOT, timeout_s=10) != before:
                         return began
                 time.sleep(1)
             say(f"rig: not booted after {_BOOTED_S} s, attempt {attempt} of {_ATTEMPTS}")
-            machine.reset(self.place)
-            began = time.monotonic()
         raise RigError(f"it did not boot. See what {self.place.console} ends with")
 
     def administer(self, command: str, *, timeout_s: float = 180) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.engine.private_daemon import PrivateDaemon, running
-from tests.engine.stack import Stack
+from tests.engine.stack import Stack, brought_up
 
 HOSTS = 4
 WITHIN = 1.5
@@ -58,21 +58,13 @@ def settings(daemons: list[PrivateDaemon]) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def brought_up(daemons: list[PrivateDaemon], folder: Path) -> Iterator[Stack]:
-    """Bring a stack up, and take it down at the end."""
-    stack = Stack(
+def stack_on(daemons: list[PrivateDaemon], folder: Path) -> Stack:
+    """Return a stack on this machine and on *daemons*, which is not up yet."""
+    return Stack(
         name=f"bench-{1 + len(daemons)}",
         folder=folder / f"stack{len(daemons)}",
         settings=settings(daemons),
     )
-    try:
-        run = stack.up()
-        if run.status:
-            raise RuntimeError(run.output)
-        yield stack
-    finally:
-        stack.destroy()
 
 
 def time_preview(stack: Stack) -> float:
@@ -94,7 +86,8 @@ def main() -> int:
         folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="bench")))
         daemons = [ends.enter_context(engine(number, folder)) for number in range(1, HOSTS)]
         stacks = {
-            1 + len(some): ends.enter_context(brought_up(some, folder)) for some in ([], daemons)
+            1 + len(some): ends.enter_context(brought_up(stack_on(some, folder)))
+            for some in ([], daemons)
         }
         times = {count: [time_preview(stack)] for count, stack in stacks.items()}
         for _ in range(runs - 1):

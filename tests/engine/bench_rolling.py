@@ -13,7 +13,6 @@ import math
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from bench.synthetic import random_prompts
 from tests.engine.rolling_changes import Change, Settings, changes, copy_models, tagged
 from tests.engine.rolling_report import Measured, Request, about, render
 from tests.engine.rolling_watch import Openness
-from tests.engine.stack import Stack
+from tests.engine.stack import Stack, brought_up
 from tests.engine.test_up import INSTANCES, MODEL
 
 CLIENTS = 12
@@ -44,20 +43,6 @@ SETTINGS: dict[str, Any] = {
     "rollout": {"start-timeout-s": 300},
 }
 """All else, the drain and its times too, is as any stack has it."""
-
-
-@contextmanager
-def brought_up(folder: Path) -> Iterator[Stack]:
-    """Bring the stack up, and take it down at the end."""
-    stack = Stack(name="bench-rolling", folder=folder / "stack", settings=dict(SETTINGS))
-    stack.clear()
-    try:
-        made = stack.up()
-        if made.status:
-            raise RuntimeError(made.output)
-        yield stack
-    finally:
-        stack.destroy()
 
 
 class Clients:
@@ -162,7 +147,9 @@ def _lay(settings: Settings, *, over: dict[str, dict[str, Any]]) -> None:
 def measure_all(folder: Path, only: Sequence[str]) -> Iterator[Measured]:
     """Measure each change whose name begins with one of *only*; all where there is none."""
     with (
-        brought_up(folder) as stack,
+        brought_up(
+            Stack(name="bench-rolling", folder=folder / "stack", settings=dict(SETTINGS))
+        ) as stack,
         tagged(stack, INSTANCES[0], 4) as images,
         tagged(stack, "balancer", 1) as (nginx,),
     ):

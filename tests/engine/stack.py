@@ -5,7 +5,8 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -204,6 +205,24 @@ class Stack:
             # Shows --event-log, which the order of steps is read from.
             "PULUMI_DEBUG_COMMANDS": "true",
         }
+
+
+@contextmanager
+def brought_up(stack: Stack) -> Iterator[Stack]:
+    """
+    Bring *stack* up for a benchmark, and take it down at the end.
+
+    Raises:
+        RuntimeError: it did not come up; says what the command line did.
+    """
+    stack.clear()
+    try:
+        made = stack.up()
+        if made.status:
+            raise RuntimeError(made.output)
+        yield stack
+    finally:
+        stack.destroy()
 
 
 def _steps(events: Path, operation: str) -> tuple[Step, ...]:

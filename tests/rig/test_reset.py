@@ -13,7 +13,7 @@ from tests.rig import machine
 from tests.rig.errors import RigError
 from tests.rig.place import Place
 
-GREETING = {"QMP": {"version": {}, "capabilities": []}}
+GREETING: dict[str, object] = {"QMP": {"version": {}, "capabilities": []}}
 EVENT: dict[str, object] = {"event": "RESET", "data": {"guest": False}}
 DONE: dict[str, object] = {"return": {}}
 

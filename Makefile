@@ -107,6 +107,7 @@ env: ## Print what `eval "$$(make -s env)"` needs, so that plain `pulumi` works 
 check: setup-dev ## Format, lint, types, import rules and the fast tests.
 	@$(VENV)/ruff format --check .
 	@$(VENV)/ruff check .
+	@$(VENV)/shellcheck --shell sh lifecycle/in_balancer/*.sh
 	@$(VENV)/mypy $(TYPED)
 	@$(VENV)/lint-imports --no-logo 2>/dev/null || $(VENV)/lint-imports
 	@$(VENV)/python -m pytest -n auto --maxprocesses 8 --cov --cov-report=term:skip-covered --cov-fail-under=100

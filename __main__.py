@@ -13,7 +13,8 @@ import pulumi
 from components import declare_stack
 from components.arguments import Arguments
 from components.seen import Seen
-from images.recipes import recipe_hash
+from images.recipes import folder_hash, recipe_hash
+from lifecycle.balancer_config import SCRIPTS
 from lifecycle.changed_hosts import refuse_changed_hosts
 from lifecycle.conflicts import refuse_conflicts
 from lifecycle.errors import LifecycleError
@@ -50,6 +51,7 @@ async def main() -> dict[str, object]:
     """
     project, stack = pulumi.get_project(), pulumi.get_stack()
     hashes = {name: recipe_hash(name) for name in ("base", "nginx", "devserver", "model")}
+    hashes["scripts"] = folder_hash(SCRIPTS)
     try:
         data = pulumi.Config().require_object("settings")
         settings = parse_settings(data, f"Pulumi.{stack}.yaml")

@@ -15,7 +15,7 @@ from images import debian
 from images.commands import run
 from lifecycle.balancer_config import DIRECTORY
 from lifecycle.docker_host import last_lines, tar_of
-from lifecycle.member import member_path, render_member
+from lifecycle.member import render_member
 from planner.nginx import BOUNDED, LISTEN_PORT, render_nginx
 from planner.settings import BalancerSettings
 
@@ -91,11 +91,10 @@ def our_files(
     text = text.replace(f"listen {LISTEN_PORT} ", f"listen 127.0.0.1:{port} ")
     files = {"nginx.conf": text.encode(), "generation.conf": b'map "" $generation { default 1; }\n'}
     for number, one in enumerate(servers):
-        path = member_path(f"bench-node0-{number}")
         member = render_member("127.0.0.1", one.port, one.weight, is_open=True)
         bounded = re.sub(rb"( max_fails=0)", rb"\1 max_conns=%d" % bound, member)
-        files[path] = member
-        files[path.replace("members/", f"{BOUNDED}{bound}/")] = bounded
+        files[f"serving/{number}.conf"] = member
+        files[f"{BOUNDED}{bound}/{number}.conf"] = bounded
     return {f"current/{path}": content for path, content in files.items()}
 
 

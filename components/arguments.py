@@ -17,6 +17,7 @@ from components.image import ImageArgs
 from components.model_server import InstanceArgs
 from components.model_store import ModelStoreArgs
 from components.seen import Seen
+from planner.health import health_check
 from planner.labels import STATE
 from planner.nginx import render_nginx
 from planner.placement import Placement, Plan
@@ -134,8 +135,8 @@ class Arguments:
             "labels": labelled(self.owned(), role, self.seen, incarnation),
         }
 
-    def balancer(self, image: str, plan: Plan) -> BalancerArgs:
-        """Tell how the balancer is reached, and what it is configured with."""
+    def balancer(self, image: str, plan: Plan, scripts_hash: str) -> BalancerArgs:
+        """Tell how the balancer is reached, and what it is configured with and runs."""
         balancer = self.settings.balancer
         subnet = ipaddress.ip_network(self.host.subnet)
         return {
@@ -153,6 +154,7 @@ class Arguments:
                 drain_timeout_s=self.settings.rollout.drain_timeout_s,
                 max_concurrency=self.settings.server.max_concurrency,
             ),
+            "scripts": scripts_hash,
             "keepalive_min_s": balancer.keepalive_min_timeout_s,
             "start_s": _START_BALANCER_S,
             "labels": self.owned(),
@@ -188,6 +190,7 @@ class Arguments:
             "memory_nodes": None if placement.memory_nodes is None else str(placement.memory_nodes),
             "min_local_share": settings.placement.min_local_share,
             "memory_mib": placement.memory_mib,
+            "health_check": health_check(placement.port, silence_s=settings.server.hang_timeout_s),
             "drain": rollout.drain,
             "balancer": balancer.reference if self.has_balancer else balancer.reference_elsewhere,
             "timeouts": {

@@ -42,6 +42,8 @@ class BalancerArgs(TypedDict):
     publish_port: int
     nginx_conf: str
     """All but the members, which the instances own."""
+    scripts: str
+    """Hash of what runs beside Nginx, so that a change of it is an update."""
     keepalive_min_s: int
     start_s: int
     labels: dict[str, pulumi.Input[str]]
@@ -90,6 +92,7 @@ class Balancer(pulumi.ComponentResource):
             "balancer": self.reference,
             "start_s": args["start_s"],
             "nginx_conf": args["nginx_conf"].splitlines(),
+            "scripts": args["scripts"],
         }
         drift = self._seen.drift.get(name)
         command.local.Command(
@@ -143,7 +146,7 @@ class Balancer(pulumi.ComponentResource):
             name=f"{args['prefix']}-{name}",
             image=args["image"],
             user=args["user"],
-            command=["nginx", "-c", f"{_CONFIG}/current/nginx.conf", "-g", "daemon off;"],
+            command=["sh", f"{_CONFIG}/current/run.sh", _CONFIG],
             cpu_set=args["cpus"] or None,
             volumes=[docker.ContainerVolumeArgs(volume_name=volume.name, container_path=_CONFIG)],
             tmpfs={"/tmp": "rw,noexec,nosuid,nodev,size=64m,mode=1777"},  # noqa: S108

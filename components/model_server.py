@@ -16,6 +16,7 @@ from components.container import (
     unseen_labels,
 )
 from components.seen import Seen
+from planner.health import EVERY_S, LOOKS, WITHIN_S
 from planner.labels import ANY, CPUS, INSTANCE, MEMORY_NODES, MODELS
 from planner.settings.placement import MIN_LOCAL_SHARE
 
@@ -48,6 +49,8 @@ class InstanceArgs(TypedDict):
     """Least share of the anonymous memory that is to lie on `memory_nodes`."""
     memory_mib: int | None
     """The most that the container may take; none: any."""
+    health_check: str
+    """For the shell of its image: kills a server that hangs, so that Docker restarts it."""
     drain: bool
     balancer: dict[str, pulumi.Input[object]]
     timeouts: dict[str, int]
@@ -144,6 +147,13 @@ class ModelServer(pulumi.ComponentResource):
                 )
             ],
             ports=_ports(args),
+            healthcheck=docker.ContainerHealthcheckArgs(
+                tests=["CMD-SHELL", args["health_check"]],
+                interval=f"{EVERY_S}s",
+                timeout=f"{WITHIN_S}s",
+                retries=LOOKS,
+                start_period="0s",
+            ),
             labels=container_labels(labels),
             destroy_grace_seconds=args["timeouts"]["stop_s"],
             **hardened(open_files=args["open_files"]),

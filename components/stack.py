@@ -49,7 +49,7 @@ def declare_stack(
         hosts: what the components are told on each host, by its name.
         plan: where the instances go.
         rollout: in which order they are touched.
-        hashes: content hash of each recipe in `images/`.
+        hashes: content hash of each recipe in `images/`, and `scripts` of what runs beside Nginx.
 
     Returns:
         The balancer, and the instances behind it.
@@ -77,7 +77,7 @@ def declare_stack(
     front = next(host for host in declared.values() if host.told.has_balancer)
     balancer = Balancer(
         "balancer",
-        front.told.balancer(front.images["nginx"].reference, plan),
+        front.told.balancer(front.images["nginx"].reference, plan, hashes["scripts"]),
         pulumi.ResourceOptions(provider=front.provider, depends_on=[front.images["nginx"]]),
     )
     fleet = _declare_fleet(declared, plan, rollout, balancer)

@@ -215,9 +215,10 @@ def _open(spec: Activation, link: Link, progress: Progress) -> None:
     files = balancer_config.read_all(balancer) if balancer else {}
     cordoned = member.cordon_path(spec.instance) in files
     path = member.member_path(spec.instance)
+    mark = member.unwell_path(spec.instance)
     wanted = spec.member_file(is_open=not cordoned)
-    if files.get(path) == wanted:
+    if files.get(path) == wanted and mark not in files:
         balancer_config.wait_until_loaded(link, spec.balancer, files)
     else:
-        balancer_config.change(link, spec.balancer, {path: wanted})
+        balancer_config.change(link, spec.balancer, {path: wanted}, remove=(mark,))
     progress("stays closed: it is cordoned" if cordoned else "open")

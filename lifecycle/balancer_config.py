@@ -14,13 +14,14 @@ import tarfile
 import time
 import uuid
 from collections.abc import Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
 from lifecycle import docker_host
 from lifecycle.errors import LifecycleError
+from lifecycle.member import CHANGE
 from lifecycle.reach import Link
 from lifecycle.spec import BalancerRef
 from planner.labels import owner_of
@@ -31,45 +32,13 @@ LOCK_WAIT_S = 60
 _READ_TRIES = 3
 RELOAD_WAIT_S = 15
 
-_SCRIPT = """\
-set -eu
-incoming=$1; reload=$2; shift 2
-cd /etc/ovms-numa
-current=$(readlink current || echo gen-0)
-number=$(( ${current#gen-} + 1 ))
-next=gen-$number
-rm -rf "$next"
-mkdir -p "$next/members" "$next/cordoned"
-if [ -e current ]; then cp -R current/. "$next/"; fi
-cp -R "$incoming/." "$next/"
-for gone in "$@"; do rm -f "$next/$gone"; done
-# Where nginx.conf includes at-most-N, the members once more, each with N connections at most.
-rm -rf "$next"/at-most-*
-bound=$(sed -n 's|^ *include at-most-\\([0-9]*\\)/.*|\\1|p' "$next/nginx.conf" || true)
-for member in "$next"/members/*.conf; do
-    if [ -z "$bound" ] || [ ! -e "$member" ]; then break; fi
-    mkdir -p "$next/at-most-$bound"
-    sed -n "s/ max_fails=0/& max_conns=$bound/p" "$member" \\
-        > "$next/at-most-$bound/${member##*/}"
-done
-printf 'map "" $generation { default %s; }\\n' "$number" > "$next/generation.conf"
-if ! nginx -t -q -c "/etc/ovms-numa/$next/nginx.conf"; then
-    rm -rf "$next" "$incoming"
-    exit 1
-fi
-ln -sfn "$next" current.new
-mv -T current.new current
-# Moved away first, so that who reads meanwhile finds the whole of a generation or none of it.
-for old in gen-*; do
-    if [ "$old" != "$next" ]; then mv "$old" "incoming-old-$number-$old"; fi
-done
-rm -rf incoming-old-"$number"-*
-rm -rf "$incoming"
-# Of writers that were killed; those of the others that wait for the lock are young.
-find . -maxdepth 1 -name 'incoming-*' -mmin +60 -exec rm -rf {} +
-if [ "$reload" = yes ]; then nginx -q -c /etc/ovms-numa/current/nginx.conf -s reload; fi
-echo "$number"
-"""
+SCRIPTS = Path(__file__).with_name("in_balancer")
+"""The folder of what runs in the balancer's container."""
+
+
+def script(name: str) -> str:
+    """Return the text of what runs in the balancer's container, one of `member.SCRIPTS`."""
+    return (SCRIPTS / name).read_text()
 
 
 def read_all(container: Container) -> dict[str, bytes]:
@@ -187,7 +156,9 @@ def _swap(
     reload: bool,
     remove: tuple[str, ...],
 ) -> int:
-    argv = ("flock", "-w", str(LOCK_WAIT_S), f"{DIRECTORY}/lock", "sh", "-c", _SCRIPT, "sh")
+    # Its text, as the volume may have another version of it, or none yet.
+    change_sh = ("sh", "-c", script(CHANGE), "sh", DIRECTORY)
+    argv = ("flock", "-w", str(LOCK_WAIT_S), f"{DIRECTORY}/lock", *change_sh)
     try:
         output = docker_host.run(
             container,

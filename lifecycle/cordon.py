@@ -5,6 +5,8 @@ A cordon is a mark in the balancer's configuration, put there by the same change
 instance. As long as it is there, updates and repairs leave the instance closed.
 """
 
+import re
+
 from lifecycle import balancer_config, member, proof
 from lifecycle.errors import LifecycleError
 from lifecycle.found import BALANCER, Found, find_stack, placement, port_of, reference
@@ -84,9 +86,7 @@ def _turned(content: bytes, *, is_open: bool) -> bytes:
     One that was edited by hand keeps its broken seal, so that the edit is still seen and undone.
     """
     seal, _, text = content.decode(errors="replace").partition("\n")
-    text = text.replace(" down;", ";")
-    if not is_open:
-        text = text.replace(";", " down;")
+    text = re.sub(r"(?m)^(server [^;]*?)(?: down)?;$", r"\1;" if is_open else r"\1 down;", text)
     return member.sealed(text) if member.is_intact(content) else f"{seal}\n{text}".encode()
 
 

@@ -47,9 +47,8 @@ class Found:
 
     def is_open(self, name: str) -> bool:
         """Tell whether the instance *name* runs and the balancer sends it requests."""
-        content = self.files.get(member.member_path(name))
         runs = name in self.instances and self.instances[name].status == "running"
-        return runs and content is not None and member.is_open(content)
+        return runs and member.gets_requests(self.files, name)
 
     def open_instances(self) -> list[str]:
         """Return the names of the instances that get requests, of hosts that are reached."""

@@ -12,6 +12,10 @@ from pathlib import PurePosixPath
 
 NGINX_CONF = "nginx.conf"
 
+RUN, CHANGE, WATCH, JUDGE = "run.sh", "change.sh", "watch.sh", "judge.awk"
+SCRIPTS = (RUN, CHANGE, WATCH, JUDGE)
+"""What runs in the balancer's container beside Nginx; their texts are in `in_balancer/`."""
+
 
 def sealed(text: str) -> bytes:
     """Return *text* as a file with its seal."""
@@ -51,10 +55,27 @@ def cordon_path(instance: str) -> str:
     return f"cordoned/{instance}"
 
 
-def render_member(address: str, port: int, weight: int, *, is_open: bool) -> bytes:
-    """Render a member file: one server of the upstream, closed ones marked `down`."""
+def unwell_path(instance: str) -> str:
+    """Return the path of the mark, with the reason, that the watcher holds *instance* closed."""
+    return f"unwell/{instance}"
+
+
+def render_member(
+    address: str, port: int, weight: int, *, is_open: bool, models: tuple[str, ...] = ()
+) -> bytes:
+    """
+    Render a member file: one server of the upstream, closed ones marked `down`.
+
+    Args:
+        address: IPv4 address.
+        port: of the server.
+        weight: its share, relative to that of others.
+        is_open: whether it gets requests.
+        models: those that the watcher asks it for.
+    """
     down = "" if is_open else " down"
-    return sealed(f"server {address}:{port} weight={weight} max_fails=0{down};\n")
+    asked = "".join(f"# model {model}\n" for model in models)
+    return sealed(f"{asked}server {address}:{port} weight={weight} max_fails=0{down};\n")
 
 
 def member_address(content: bytes) -> str:
@@ -68,6 +89,12 @@ def is_open(content: bytes) -> bool:
     return b" down;" not in content
 
 
+def gets_requests(files: Mapping[str, bytes], instance: str) -> bool:
+    """Tell whether *instance* is open in the balancer's *files*, and the watcher lets it be."""
+    content = files.get(member_path(instance))
+    return content is not None and is_open(content) and unwell_path(instance) not in files
+
+
 def member_fault(files: Mapping[str, bytes], instance: str) -> str | None:
     """Say what is wrong with *instance* in the balancer's *files*; a cordon is nothing wrong."""
     content = files.get(member_path(instance))
@@ -77,12 +104,17 @@ def member_fault(files: Mapping[str, bytes], instance: str) -> str | None:
         return "had its member file in the balancer edited by hand"
     if not is_open(content) and cordon_path(instance) not in files:
         return "is closed in the balancer, and no one cordoned it"
+    if (reason := files.get(unwell_path(instance))) is not None:
+        return f"is closed by the watcher, as it {reason.decode(errors='replace').strip()}"
     return None
 
 
 def configuration_fault(files: Mapping[str, bytes]) -> str | None:
     """Say what is wrong with the balancer's own configuration in *files*."""
-    content = files.get(NGINX_CONF)
-    if content is None:
-        return "lost its configuration"
-    return None if is_intact(content) else "had its nginx.conf edited by hand"
+    for path in (NGINX_CONF, *SCRIPTS):
+        content = files.get(path)
+        if content is None:
+            return "lost its configuration"
+        if not is_intact(content):
+            return f"had its {path} edited by hand"
+    return None

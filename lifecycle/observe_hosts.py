@@ -109,4 +109,10 @@ def _judged(
     faults = {name: fault for name, fault in found.items() if fault}
     gone = [f"{name} is gone" for name in member.members(files) if member.host_of(name) == host]
     gone = [sentence for sentence in gone if sentence.partition(" ")[0] not in there]
-    return replace(seen, faults={**seen.faults, **faults}, gone=tuple(sorted([*seen.gone, *gone])))
+    serving = frozenset(one for one in seen.serving if member.unwell_path(one) not in files)
+    return replace(
+        seen,
+        faults={**seen.faults, **faults},
+        gone=tuple(sorted([*seen.gone, *gone])),
+        serving=serving,
+    )

@@ -130,19 +130,21 @@ def parse_statuses(statuses: str) -> Proof:
 def connections(
     container: Container, port: int, *, within_s: float = docker_host.COMMAND_WITHIN_S
 ) -> int:
-    """Return how many TCP connections to *port* are open in *container*; bounded by *within_s*."""
+    """
+    Return how many TCP connections to *port* are open in *container*; bounded by *within_s*.
+
+    Without those from the container itself, which are its health check's.
+    """
     return sum(
         1
-        for local, state, _ in _sockets(container, within_s)
-        if state == _ESTABLISHED and local == port
+        for row in _sockets(container, within_s)
+        if row.state == _ESTABLISHED and row.port == port and not row.is_from_itself
     )
 
 
 def _owners(container: Container, port: int) -> tuple[int, ...]:
     inodes = {
-        inode
-        for local, state, inode in _sockets(container)
-        if state == _LISTENING and local == port
+        row.inode for row in _sockets(container) if row.state == _LISTENING and row.port == port
     }
     # One `ls` of every process' descriptors; those of other users cannot be read and print
     # an error, hence the `|| true`.
@@ -157,10 +159,18 @@ def _owners(container: Container, port: int) -> tuple[int, ...]:
     return tuple(sorted(owners))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Socket:
+    port: int
+    state: str
+    inode: str
+    is_from_itself: bool
+
+
 def _sockets(
     container: Container, within_s: float = docker_host.COMMAND_WITHIN_S
-) -> Iterator[tuple[int, str, str]]:
-    """Yield local port, state and inode of every TCP socket of *container*'s network."""
+) -> Iterator[_Socket]:
+    """Yield every TCP socket of *container*'s network."""
     table = docker_host.run(
         container,
         "sh",
@@ -171,4 +181,10 @@ def _sockets(
     for line in table.splitlines():
         columns = line.split()
         if len(columns) > 9 and columns[0].endswith(":") and columns[0][:-1].isdigit():
-            yield int(columns[1].rsplit(":", 1)[1], 16), columns[3], columns[9]
+            (address, port), (peer, _) = columns[1].split(":"), columns[2].split(":")
+            yield _Socket(
+                port=int(port, 16),
+                state=columns[3],
+                inode=columns[9],
+                is_from_itself=peer == address,
+            )

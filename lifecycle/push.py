@@ -20,8 +20,10 @@ def push(spec: Push, progress: Callable[[str], None]) -> dict[str, object]:
         LifecycleError: Nginx refuses the configuration, or does not start.
     """
     link = reach(spec.where)
-    content = member.sealed("".join(f"{line}\n" for line in spec.nginx_conf))
-    balancer_config.change(link, spec.balancer, {member.NGINX_CONF: content})
+    texts = {name: balancer_config.script(name) for name in member.SCRIPTS}
+    texts[member.NGINX_CONF] = "".join(f"{line}\n" for line in spec.nginx_conf)
+    files = {path: member.sealed(text) for path, text in texts.items()}
+    balancer_config.change(link, spec.balancer, files)
     progress("configuration loaded")
     balancer_config.start(link, spec.balancer, start_s=spec.start_s)
     progress("runs")

@@ -91,7 +91,9 @@ class Activation(_OnHost):
 
     def member_file(self, *, is_open: bool) -> bytes:
         """Render what the balancer is told of the instance."""
-        return render_member(self.reached_at, self.port, self.weight, is_open=is_open)
+        return render_member(
+            self.reached_at, self.port, self.weight, is_open=is_open, models=self.models
+        )
 
 
 class Push(_OnHost):
@@ -100,6 +102,9 @@ class Push(_OnHost):
     version: Literal[1]
     balancer: BalancerRef
     nginx_conf: tuple[str, ...] = Field(description="the lines of nginx.conf")
+    scripts: str = Field(
+        default="", description="hash of what is put beside it, so that a change of it shows"
+    )
     start_s: int
 
 

@@ -1,8 +1,9 @@
 """
 The balancer's configuration: everything but its members.
 
-The text includes ``members/*.conf``, one file an instance, each owned by that instance's
-Activation. Directive meanings and defaults: the documentation of Nginx 1.30.
+The text includes ``serving/*.conf``, one file an instance: ``members/*.conf``, each owned by that
+instance's Activation, with those closed that the watcher put a mark on. Directive meanings and
+defaults: the documentation of Nginx 1.30.
 """
 
 from planner.nginx import template
@@ -71,7 +72,7 @@ def _limit(balancer: BalancerSettings) -> str:
 
 def _upstreams(balancer: BalancerSettings, max_concurrency: int) -> str:
     keepalive = template.KEEP_ALIVE if balancer.retry == "unsent" else template.NO_KEEP_ALIVE
-    unbound = {"members": "members", "sticky": "", "keepalive": keepalive}
+    unbound = {"members": "serving", "sticky": "", "keepalive": keepalive}
     if balancer.affinity == "none":
         return template.UPSTREAM.format(name=_UPSTREAM, **unbound)
     bound = balancer.affinity_bound or max_concurrency

@@ -78,8 +78,15 @@ class Settings(Section):
         return self.models.single is not None and self.server.weights != "shared"
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
-        """Hosts must reach each other, and a config.json leaves the weights to the graphs."""
+        """Hosts must reach each other, and a section must fit the others."""
         yield from host_faults(self.hosts, self.balancer.host)
+        if self.server.hang_timeout_s < self.balancer.read_timeout_s:
+            yield (
+                "server.hang-timeout-s",
+                f"{self.server.hang_timeout_s} s is less than balancer.read-timeout-s "
+                f"({self.balancer.read_timeout_s} s), so that an instance would be killed while "
+                f"the balancer waits for it; write {self.balancer.read_timeout_s} or more",
+            )
         if self.models.single is None and self.server.weights is not None:
             yield (
                 "server.weights",

@@ -118,6 +118,11 @@ class ServerSettings(Section):
         le=9999,
         description="Generations that one instance runs at once; more wait in it.",
     )
+    hang_timeout_s: Annotated[int, Field(ge=60, le=86_400)] = Field(
+        default=900,
+        description="Seconds that an instance with requests in progress may answer nothing before "
+        "its container kills it, and Docker starts it again; at least balancer.read-timeout-s.",
+    )
     log_level: Literal["ERROR", "WARNING", "INFO", "DEBUG", "TRACE"] = Field(
         default="INFO", description="ERROR, WARNING, INFO, DEBUG or TRACE."
     )

@@ -3,9 +3,11 @@
 import contextlib
 from collections.abc import Callable, Iterator
 
+import docker
 import pytest
 
-from tests.balancer.real_nginx import RealNginx, running_nginx
+from bench.nginx_image import nginx_image
+from tests.balancer.real_nginx import NAME, RealNginx, running_nginx
 from tests.balancer.scripted_server import ScriptedServer, scripted_servers
 
 Serve = Callable[[int], list[ScriptedServer]]
@@ -13,8 +15,17 @@ Serve = Callable[[int], list[ScriptedServer]]
 
 
 @pytest.fixture(scope="session")
-def running() -> Iterator[RealNginx]:
-    with running_nginx() as nginx:
+def image() -> Iterator[str]:
+    client = docker.DockerClient(base_url="unix:///var/run/docker.sock")
+    with nginx_image(client, NAME) as tag:
+        yield tag
+
+
+@pytest.fixture(scope="module")
+def running(image: str, request: pytest.FixtureRequest) -> Iterator[RealNginx]:
+    """Nginx; with the watcher where the module is about it."""
+    watched = request.module.__name__.endswith("test_watcher")
+    with running_nginx(image, watched=watched) as nginx:
         yield nginx
 
 

@@ -12,10 +12,17 @@ import docker
 from docker.models.containers import Container
 from docker.types import IPAMConfig, IPAMPool
 
-from bench.nginx_image import nginx_image
 from components.arguments import NGINX_USER
 from lifecycle import balancer_config
-from lifecycle.member import NGINX_CONF, member_path, members, render_member, sealed
+from lifecycle.member import (
+    NGINX_CONF,
+    SCRIPTS,
+    member_path,
+    members,
+    render_member,
+    sealed,
+    unwell_path,
+)
 from lifecycle.reach import Link, Where, reach
 from lifecycle.spec import BalancerRef
 from planner.nginx import LISTEN_PORT, render_nginx
@@ -28,6 +35,12 @@ SUBNET, GATEWAY, ADDRESS, NOBODY = (
     "172.30.119.0/27", "172.30.119.1", "172.30.119.2", "172.30.119.30",
 )  # fmt: skip
 """The network, this machine in it, Nginx, and an address that no one has."""
+
+MODEL = "m"
+"""What the members serve."""
+
+# The SDK's stubs know only two of Docker's four policies.
+_UNLESS_STOPPED: Any = {"Name": "unless-stopped", "MaximumRetryCount": 0}
 
 # As long as a worker that a reload ends may still take a new connection.
 _SETTLED = 8
@@ -74,7 +87,7 @@ class RealNginx:
         )
         text = render_nginx(balancer, drain_timeout_s=1, max_concurrency=256)
         if text != self.pushed:
-            self._change({NGINX_CONF: sealed(text)})
+            self.put({NGINX_CONF: sealed(text)})
             self.pushed = text
 
     def open(
@@ -83,27 +96,39 @@ class RealNginx:
         """Have *servers* and no others as members, some of them *closed*."""
         put = {
             member_path(f"local-node0-{n}"): render_member(
-                server.address, server.port, 1, is_open=server not in closed
+                server.address, server.port, 1, is_open=server not in closed, models=(MODEL,)
             )
             for n, server in enumerate(servers)
         }
-        others = {member_path(name) for name in members(self._files())} - {*put}
-        self._change(put, *others)
+        files = self.files()
+        others = {member_path(name) for name in members(files)} - {*put}
+        self.put(put, *others, *map(unwell_path, members(files)))
 
     def open_address(self, name: str, address: str, port: int) -> None:
         """Add an open member."""
-        self._change({member_path(name): render_member(address, port, 1, is_open=True)})
+        self.put({member_path(name): render_member(address, port, 1, is_open=True)})
 
-    def _files(self) -> dict[str, bytes]:
+    @property
+    def container(self) -> Container:
+        """Its container, as it is now."""
+        return self.link.client.containers.get(NAME)
+
+    def files(self) -> dict[str, bytes]:
+        """Return its current configuration."""
         return balancer_config.read_all(self.link.client.containers.get(NAME))
 
-    def _change(self, put: dict[str, bytes], *remove: str) -> None:
+    def put(self, put: dict[str, bytes], *remove: str) -> None:
+        """Lay files over its configuration, without those of *remove*."""
         balancer_config.change(self.link, self.reference, put, remove=remove)
-        self._settle()
+        self.settle()
 
-    def _settle(self) -> None:
+    def is_up(self) -> bool:
+        """Tell whether it answers."""
+        return balancer_config.loaded_generation(self.link, self.reference) is not None
+
+    def settle(self) -> None:
         """Wait until no worker of the generation before takes connections."""
-        files = self._files()
+        files = self.files()
         for _ in range(_SETTLED):
             balancer_config.wait_until_loaded(self.link, self.reference, files)
             time.sleep(_POLL_S)
@@ -138,25 +163,32 @@ def answer_of(connection: http.client.HTTPConnection) -> Answer:
 
 
 @contextmanager
-def running_nginx() -> Iterator[RealNginx]:
-    """Build the image, start Nginx without a member, and remove all at the end."""
+def running_nginx(image: str, *, watched: bool) -> Iterator[RealNginx]:
+    """
+    Start Nginx without a member, and remove all at the end.
+
+    Args:
+        image: the balancer's.
+        watched: with the watcher, as in a stack; else with nothing that closes a member.
+    """
     link = reach(Where(docker="unix:///var/run/docker.sock"))
-    alone(NAME)
-    _clear(link.client)
     with ExitStack() as made:
-        image = made.enter_context(nginx_image(link.client, NAME))
+        made.enter_context(alone(NAME))
+        _clear(link.client)
         pool = IPAMPool(subnet=SUBNET, gateway=GATEWAY)
         network = link.client.networks.create(NAME, ipam=IPAMConfig(pool_configs=[pool]))
         made.callback(network.remove)
         volume = link.client.volumes.create()
         made.callback(volume.remove)
-        container = _create(link.client, image, volume.name)
+        container = _create(link.client, image, volume.name, watched=watched)
         made.callback(container.remove, force=True)
         reference = BalancerRef(
             container=NAME, volume=volume.name, address=ADDRESS, keepalive_min_s=0
         )
-        text = render_nginx(BalancerSettings(), drain_timeout_s=1, max_concurrency=256)
-        balancer_config.change(link, reference, {NGINX_CONF: sealed(text)})
+        texts = {name: balancer_config.script(name) for name in SCRIPTS}
+        texts[NGINX_CONF] = render_nginx(BalancerSettings(), drain_timeout_s=1, max_concurrency=256)
+        files = {path: sealed(text) for path, text in texts.items()}
+        balancer_config.change(link, reference, files)
         balancer_config.start(link, reference, start_s=30)
         yield RealNginx(
             servers_at=GATEWAY, address=ADDRESS, port=LISTEN_PORT, link=link, reference=reference
@@ -171,11 +203,17 @@ def _clear(client: docker.DockerClient) -> None:
         network.remove()
 
 
-def _create(client: docker.DockerClient, image: str, volume: str) -> Container:
+def _create(client: docker.DockerClient, image: str, volume: str, *, watched: bool) -> Container:
     """Make the container as `components.balancer` declares it."""
+    current = f"{balancer_config.DIRECTORY}/current"
     return client.containers.create(
         image,
-        ["nginx", "-c", f"{balancer_config.DIRECTORY}/current/nginx.conf", "-g", "daemon off;"],
+        ["sh", f"{current}/run.sh", balancer_config.DIRECTORY]
+        if watched
+        else ["nginx", "-c", f"{current}/nginx.conf", "-g", "daemon off;"],
+        init=True,
+        stop_signal="SIGQUIT",
+        restart_policy=_UNLESS_STOPPED,
         name=NAME,
         user=NGINX_USER,
         read_only=True,

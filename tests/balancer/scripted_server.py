@@ -16,12 +16,27 @@ class ScriptedServer:
 
     ``hold`` is answered once it is released, ``kill`` ends the server, ``lost`` only the
     connection, and ``cut`` the connection after the first bytes of the answer.
+
+    Attributes:
+        status: of answers to prompts.
+        ready: the status of the model.
+        metrics: what it says of itself.
+        got: what came: the prompt, or the path where there is none.
+        looks: how often the watcher looked.
+        asked: how often anything was asked, also what got no answer.
+        answers: whether anything at all is answered.
+        cuts: whether every connection is cut.
+        holds_all: whether every prompt is held.
     """
 
     def __init__(self, address: str) -> None:
-        self.status = 200
+        self.status = self.ready = 200
+        self.metrics = ""
         self.got: list[str] = []
-        """What came: the prompt, or the path where there is none."""
+        self.looks = self.asked = 0
+        self.answers = threading.Event()
+        self.answers.set()
+        self.cuts = self.holds_all = False
         self.held = threading.Event()
         self._connections: set[socket.socket] = set()
         self._listener = _Listener((address, 0), self)
@@ -47,6 +62,7 @@ class ScriptedServer:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         self.release()
+        self.answers.set()
 
 
 class _Listener(ThreadingHTTPServer):
@@ -74,6 +90,18 @@ class _Handler(BaseHTTPRequestHandler):
         return self.server.scripted
 
     def _serve(self) -> None:
+        self._server().asked += 1
+        self._server().answers.wait(WAIT_S)
+        if self._server().cuts:
+            self._drop()
+            return
+        if self.path == "/metrics":
+            self._say(200, self._server().metrics)
+            return
+        if self.path.endswith("/ready"):
+            self._server().looks += 1
+            self._say(self._server().ready, "")
+            return
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         prompt = json.loads(body)["prompt"] if body else self.path
         self._server().got.append(prompt)
@@ -83,7 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
             "lost": self._drop,
             "cut": self._cut,
         }
-        does.get(prompt, self._answer)()
+        does.get("hold" if self._server().holds_all else prompt, self._answer)()
 
     def _hold(self) -> None:
         self._server().held.wait(WAIT_S)
@@ -101,11 +129,15 @@ class _Handler(BaseHTTPRequestHandler):
         self._drop()
 
     def _answer(self) -> None:
-        text = json.dumps({"from": self._server().name}).encode()
-        self.send_response(self._server().status)
+        text = json.dumps({"from": self._server().name, "choices": [{"text": "1"}]})
+        self._say(self._server().status, text)
+
+    def _say(self, status: int, text: str) -> None:
+        self.send_response(status)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
-        self.wfile.write(text)
+        with suppress(OSError):
+            self.wfile.write(text.encode())
 
     do_GET = do_POST = do_OPTIONS = _serve  # noqa: N815
 

@@ -154,5 +154,5 @@ def test_this_program_s_balancer_is_what_it_renders_but_for_where_it_listens(
 
     text = files["current/nginx.conf"].decode()
     assert text == rendered.replace("listen 8080 ", "listen 127.0.0.1:18000 ")
-    assert b"weight=24 max_fails=0;" in files["current/members/bench-node0-0.conf"]
-    assert b"weight=8 max_fails=0 max_conns=9;" in files["current/at-most-9/bench-node0-1.conf"]
+    assert b"weight=24 max_fails=0;" in files["current/serving/0.conf"]
+    assert b"weight=8 max_fails=0 max_conns=9;" in files["current/at-most-9/1.conf"]

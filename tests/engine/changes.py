@@ -98,6 +98,7 @@ def _changes() -> Iterator[Change]:
     yield Change(setting=f"{server}.image", to="openvino/model_server:2026.3", up=True)
     yield Change(setting=f"{server}.rest-port", to=8100)
     yield Change(setting=f"{server}.max-concurrency", to=128)
+    yield Change(setting=f"{server}.hang-timeout-s", to=1200)
     yield Change(setting=f"{server}.log-level", to="DEBUG")
     yield Change(setting=f"{server}.weights", to="shared", after="models.single")
     yield Change(setting=f"{server}.flags", to={"load-delay": "0"})

@@ -62,5 +62,5 @@ class Openness:
             except (DockerException, RequestException):
                 # The balancer's own container is being replaced: nothing is open.
                 files = {}
-            paths = map(member.member_path, member.members(files))
-            self._seen.append(sum(member.is_open(files[path]) for path in paths))
+            names = member.members(files)
+            self._seen.append(sum(member.gets_requests(files, name) for name in names))

@@ -4,6 +4,7 @@ import pytest
 
 from lifecycle.activate import activate
 from lifecycle.errors import LifecycleError
+from lifecycle.member import unwell_path
 from tests.lifecycle.docker_double import refusal
 from tests.lifecycle.world import (
     BALANCER,
@@ -98,6 +99,18 @@ def test_another_weight_is_another_member_file_and_nothing_else(world: World) ->
 
     assert world.calls == [*ASKED, *NOTHING_BUT_OPENING]
     assert world.member() == f"server 127.0.0.1:{world.server.port} weight=3 max_fails=0;"
+
+
+def test_an_instance_that_the_watcher_closed_is_opened_once_it_generates(world: World) -> None:
+    world.serve_as_planned()
+    mark = world.volume / "current" / unwell_path(NAME)
+    mark.parent.mkdir()
+    mark.write_text("refuses connections\n")
+
+    run(world)
+
+    assert world.calls == [*ASKED, *NOTHING_BUT_OPENING]
+    assert not (world.volume / "current" / unwell_path(NAME)).exists()
 
 
 def test_an_instance_that_was_left_closed_is_opened_again(world: World) -> None:

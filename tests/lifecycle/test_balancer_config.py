@@ -44,6 +44,8 @@ def test_a_change_is_the_current_generation_with_the_change_laid_over_it(world: 
         "members/a.conf": "a\n",
         "members/b.conf": "b\n",
         "nginx.conf": "events {}\n",
+        "serving/a.conf": "a\n",
+        "serving/b.conf": "b\n",
     }
 
 
@@ -90,7 +92,9 @@ def test_a_writer_that_was_killed_leaves_nothing_behind_for_the_next(world: Worl
     change(world, {"members/a.conf": b"a\n"})
 
     assert generations(world) == ["current", "gen-2", "lock"]
-    assert sorted(current(world)) == ["generation.conf", "members/a.conf", "nginx.conf"]
+    assert sorted(current(world)) == [
+        "generation.conf", "members/a.conf", "nginx.conf", "serving/a.conf",
+    ]  # fmt: skip
 
 
 def test_writers_at_the_same_time_follow_each_other_and_lose_nothing(world: World) -> None:
@@ -249,6 +253,7 @@ def test_the_files_of_the_current_generation_are_read_whether_the_balancer_runs_
         "generation.conf": b'map "" $generation { default 2; }\n',
         "members/a.conf": b"a\n",
         "nginx.conf": b"events {}\n",
+        "serving/a.conf": b"a\n",
     }
 
 

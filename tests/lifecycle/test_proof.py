@@ -96,10 +96,20 @@ def test_a_server_that_listens_on_ipv6_is_proven(proc: Path) -> None:
 
 
 def test_connections_are_counted_at_the_servers_end_on_both_kinds_of_addresses(proc: Path) -> None:
-    write_proc(proc, port=1, tasks={7: ONE}, tcp6=TCP6_OF_18501)
+    elsewhere = TCP6_OF_18501.replace("1000000:CB7A 01", "2000000:CB7A 01")
+    elsewhere = elsewhere.replace("0100007F:ACA0", "02501EAC:ACA0")
+    write_proc(proc, port=1, tasks={7: ONE}, tcp6=elsewhere)
     (proc / "net/tcp").write_text(TCP_TO_18501)
 
     assert proof.connections(container(proc), 18501) == 2
+
+
+def test_connections_of_the_container_itself_do_not_count(proc: Path) -> None:
+    """They are its health check's."""
+    write_proc(proc, port=1, tasks={7: ONE}, tcp6=TCP6_OF_18501)
+    (proc / "net/tcp").write_text(TCP_TO_18501)
+
+    assert proof.connections(container(proc), 18501) == 0
 
 
 @pytest.mark.parametrize("count", [0, 1, 37])

@@ -57,7 +57,7 @@ def test_every_key_of_the_first_version_must_be_there(kind: Kind, data: dict[str
     first = {key for key, field in kind.model_fields.items() if field.is_required()}
 
     assert faults_of(kind, {}) == [(key, "missing") for key in kind.model_fields if key in first]
-    newer = {"published", "min_local_share", "host_key", "known_hosts", "tls"}
+    newer = {"published", "min_local_share", "scripts", "host_key", "known_hosts", "tls"}
     assert set(data) == first == set(kind.model_fields) - newer
 
 

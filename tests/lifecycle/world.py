@@ -49,7 +49,7 @@ voluntary_ctxt_switches:\t7883
 _NGINX = """\
 #!/bin/sh
 if [ "$1" = -t ]; then
-    grep -rl broken "$(dirname "$4")" >&2 && exit 1
+    grep -rl broken "$4" "$(dirname "$4")/serving" >&2 && exit 1
     exit 0
 fi
 readlink {volume}/current > {volume}/loaded
@@ -168,7 +168,8 @@ class World:
         return 200, f'{{"generation":{loaded.read_text().strip().removeprefix("gen-")}}}'
 
     def put_member(self, suffix: str, *, weight: int = 1) -> None:
-        text = f"server 127.0.0.1:{self.server.port} weight={weight} max_fails=0{suffix};\n"
+        line = f"server 127.0.0.1:{self.server.port} weight={weight} max_fails=0{suffix};"
+        text = f"# model {MODEL}\n{line}\n"
         (self.volume / "current" / MEMBER).write_bytes(sealed(text))
 
 

@@ -152,7 +152,7 @@ def test_sessions_return_to_members_below_the_bound_and_overflow_to_all() -> Non
             "zone overflow 256k;",
             "least_conn;",
             "server 127.0.0.1:9 down;",
-            "include members/*.conf;",
+            "include serving/*.conf;",
             "keepalive 64;",
         ],
     }
@@ -234,7 +234,7 @@ def test_the_members_are_included_and_no_server_of_the_plan_is_written(
     text = render(**settings)  # type: ignore[arg-type]
 
     assert set(re.findall(r"^\s+server (.+);$", text, re.M)) == {"127.0.0.1:9 down"}
-    assert "include members/*.conf;" in text
+    assert "include serving/*.conf;" in text
 
 
 @pytest.mark.parametrize("settings", [{}, ALL_OPTIONS], ids=["default", "all options"])

@@ -1,0 +1,54 @@
+"""When the container of an instance takes its server for hung, and has Docker start it again."""
+
+LOOK_S, LOOKS = 2.5, 3
+"""How long the server may leave a look unanswered, and how often in a row."""
+
+EVERY_S, WITHIN_S = 3, 30
+"""How often Docker looks, and when it gives a look up."""
+
+# As the container's user, so that no capability is needed; `kill -9 -1` reaches all of its
+# processes but Docker's init, which then ends the container.
+_SCRIPT = """\
+ask() {{ curl -q -s --noproxy '*' --max-time {look_s} "http://127.0.0.1:{port}$1"; }}
+look=1
+while true; do
+    ask /v2/health/live > /dev/null
+    case $? in
+        0) break ;;
+        28 | 52 | 55 | 56) ;;
+        *) exit 1 ;;
+    esac
+    if [ $look -eq {looks} ]; then kill -9 -1; fi
+    look=$((look + 1))
+    sleep 0.5
+done
+last=/tmp/answered
+all=$(ask /metrics)
+answered=$(echo "$all" |
+    grep -E '^ovms_(responses|graph_error|graph_processing_time_us_count)[{{ ]')
+if echo "$all" | grep -q '^ovms_current_graphs[{{ ].* [1-9]' && [ -e $last ] &&
+    [ "$answered" = "$(tail -n +2 $last)" ]; then
+    if [ $(($(date +%s) - $(head -n 1 $last))) -ge {silence_s} ]; then kill -9 -1; fi
+else
+    {{ date +%s && echo "$answered"; }} > $last
+fi
+"""
+
+
+def health_check(port: int, *, silence_s: int) -> str:
+    """
+    Render the health check of an instance, for the shell of its image, which needs ``curl``.
+
+    A server is hung that leaves three looks in a row unanswered, or cuts them; or one that has
+    requests in progress and has answered nothing for *silence_s* seconds. Health
+    and metrics are answered by other threads than those that generate, so that a long queue is no
+    hang. A port that refuses, and a server that is loading, are none either.
+
+    Source: src/drogon_http_server.cpp and docs/metrics.md of OVMS; libcurl-errors(3): 28 is a
+    time-out, and 52, 55 and 56 are a connection that was cut.
+
+    Args:
+        port: that the server listens on.
+        silence_s: how long it may answer nothing while requests are in progress.
+    """
+    return _SCRIPT.format(port=port, look_s=LOOK_S, looks=LOOKS, silence_s=silence_s)

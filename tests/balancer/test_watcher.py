@@ -1,0 +1,268 @@
+"""What the watcher does to members that stop serving, in the balancer's own container."""
+
+import os
+import signal
+
+import pytest
+
+from lifecycle.member import cordon_path, member_path, render_member, unwell_path
+from tests.balancer.asking import release, statuses, wait_until
+from tests.balancer.conftest import Serve
+from tests.balancer.real_nginx import MODEL, NOBODY, RealNginx, answer_of
+from tests.balancer.scripted_server import ScriptedServer
+
+pytestmark = pytest.mark.engine
+
+FIRST = "local-node0-0"
+BUSY = 'ovms_current_graphs{name="m"} 3.0\novms_responses{name="m",method="Stream"} '
+
+
+def reason(nginx: RealNginx, name: str = FIRST) -> str | None:
+    """Why the watcher holds the member closed; none: it does not."""
+    content = nginx.files().get(unwell_path(name))
+    return None if content is None else content.decode().strip()
+
+
+def wait_until_closed(nginx: RealNginx) -> str:
+    wait_until(lambda: reason(nginx) is not None)
+    nginx.settle()
+    return reason(nginx) or ""
+
+
+def wait_until_open(nginx: RealNginx) -> None:
+    wait_until(lambda: reason(nginx) is None)
+    nginx.settle()
+
+
+def watched(server: ScriptedServer, looks: int = 4) -> None:
+    """Wait until the watcher looked so often at *server*."""
+    before = server.looks
+    wait_until(lambda: server.looks >= before + looks)
+
+
+def make_dead(server: ScriptedServer) -> None:
+    server.die()
+
+
+def make_loading(server: ScriptedServer) -> None:
+    server.ready = 404
+
+
+def make_failing(server: ScriptedServer) -> None:
+    server.ready = 503
+
+
+def make_silent(server: ScriptedServer) -> None:
+    server.answers.clear()
+
+
+def make_cutting(server: ScriptedServer) -> None:
+    server.cuts = True
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (make_dead, "refuses connections"),
+        (make_loading, "is not ready with the model m: it answers 404"),
+        (make_failing, "is not ready with the model m: it answers 503"),
+        (make_silent, "answers nothing within 1.5 s, twice in a row"),
+        (make_cutting, "cuts connections, twice in a row"),
+    ],
+    ids=["dead", "loading", "failing", "silent", "cutting"],
+)
+def test_a_member_that_does_not_serve_is_closed_with_the_reason(
+    nginx: RealNginx, serve: Serve, make: object, why: str
+) -> None:
+    out, other = serve(2)
+    watched(out)
+
+    make(out)  # type: ignore[operator]
+
+    assert wait_until_closed(nginx) == why
+    before = len(out.got)
+    assert statuses(nginx, 6) == {200: 6}
+    assert (len(out.got), len(other.got) >= 6) == (before, True)
+
+
+def test_a_member_without_a_container_is_closed(nginx: RealNginx, serve: Serve) -> None:
+    serve(1)
+    nginx.put(
+        {
+            member_path("local-node0-9"): render_member(
+                NOBODY, 8000, 1, is_open=True, models=(MODEL,)
+            )
+        }
+    )
+
+    wait_until(lambda: reason(nginx, "local-node0-9") is not None)
+
+    assert statuses(nginx, 4) == {200: 4}
+
+
+def test_one_that_serves_again_gets_no_request_before_it_has_generated(
+    nginx: RealNginx, serve: Serve
+) -> None:
+    out, other = serve(2)
+    out.ready = 503
+    wait_until_closed(nginx)
+    out.status = 500
+
+    out.ready = 200
+    wait_until(lambda: out.got.count("1") > 1)
+    assert statuses(nginx, 6) == {200: 6}
+    assert reason(nginx) is not None
+    assert set(out.got) == {"1"}, "nothing but the watcher's own completion"
+
+    out.status = 200
+    wait_until_open(nginx)
+    assert statuses(nginx, 6) == {200: 6}
+    assert "hi" in out.got
+    assert "hi" in other.got
+
+
+def test_one_that_hangs_while_it_generates_stays_closed_and_is_asked_once(
+    nginx: RealNginx, serve: Serve
+) -> None:
+    out, _ = serve(2)
+    out.ready = 503
+    wait_until_closed(nginx)
+    out.holds_all = True
+
+    out.ready = 200
+    wait_until(lambda: "1" in out.got)
+    watched(out)
+
+    assert out.got == ["1"]
+    assert reason(nginx) is not None
+
+
+def test_a_single_look_without_an_answer_closes_nothing(nginx: RealNginx, serve: Serve) -> None:
+    out, _ = serve(2)
+    watched(out)
+    out.answers.clear()
+    before = out.asked
+    wait_until(lambda: out.asked > before)
+    out.answers.set()
+    watched(out)
+
+    assert reason(nginx) is None
+
+
+def test_a_long_queue_is_no_hang_and_no_answer_at_all_is_one(
+    nginx: RealNginx, serve: Serve
+) -> None:
+    nginx.configure(read_timeout_s=3)
+    out, _ = serve(2)
+    for answered in range(10):
+        out.metrics = f"{BUSY}{answered}.0\n"
+        watched(out, looks=1)
+    assert reason(nginx) is None
+
+    assert wait_until_closed(nginx) == ("has answered nothing for 3 s, with 3 requests in progress")
+
+
+def test_nothing_in_progress_is_no_hang_however_long(nginx: RealNginx, serve: Serve) -> None:
+    nginx.configure(read_timeout_s=1)
+    out, _ = serve(2)
+    out.metrics = BUSY.replace("3.0", "0.0") + "7.0\n"
+    watched(out, looks=6)
+
+    assert reason(nginx) is None
+
+
+def test_members_that_others_closed_are_left_to_them(nginx: RealNginx, serve: Serve) -> None:
+    """By an update, or by an operator's cordon."""
+    out, other = serve(2)
+    out.ready = 503
+    wait_until_closed(nginx)
+
+    nginx.open([out, other], closed=[out])
+    nginx.put({cordon_path(FIRST): b""})
+    out.ready = 200
+    looks = out.looks
+    watched(other)
+
+    assert reason(nginx) is None
+    assert out.looks <= looks + 1, "one that had begun"
+    assert statuses(nginx, 4) == {200: 4}
+    assert "hi" not in out.got
+
+
+def test_a_mark_goes_with_the_member(nginx: RealNginx, serve: Serve) -> None:
+    out, other = serve(2)
+    out.ready = 503
+    wait_until_closed(nginx)
+
+    nginx.put({}, member_path(FIRST))
+
+    assert unwell_path(FIRST) not in nginx.files()
+    assert statuses(nginx, 4) == {200: 4}
+    assert len(other.got) == 4
+
+
+def test_with_affinity_too_a_closed_member_gets_nothing(nginx: RealNginx, serve: Serve) -> None:
+    nginx.configure(affinity="session")
+    out, other = serve(2)
+    out.ready = 503
+    wait_until_closed(nginx)
+
+    answers = [nginx.ask(headers={"X-Session-Id": f"s{n}"}) for n in range(8)]
+
+    assert {answer.status for answer in answers} == {200}
+    assert {answer.upstream for answer in answers} == {other.name}
+    assert out.got == []
+
+
+def test_a_killed_look_is_followed_by_the_next(nginx: RealNginx, serve: Serve) -> None:
+    out, _ = serve(2)
+    held = nginx.send("hold")
+    watched(out)
+    for pid in processes(nginx, "watch.sh"):
+        os.kill(pid, signal.SIGKILL)
+
+    out.ready = 503
+
+    assert wait_until_closed(nginx)
+    out.ready = 200
+    wait_until_open(nginx)
+    release([out, _], [held])
+
+
+def test_a_killed_worker_is_replaced_and_a_killed_master_started_again(
+    nginx: RealNginx, serve: Serve
+) -> None:
+    serve(2)
+    (worker, *_) = processes(nginx, "nginx: worker process")
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: worker not in processes(nginx, "nginx: worker process"))
+    assert statuses(nginx, 4) == {200: 4}
+    started = nginx.container.attrs["State"]["StartedAt"]
+
+    (master,) = processes(nginx, "nginx: master process")
+    os.kill(master, signal.SIGKILL)
+
+    wait_until(lambda: nginx.container.attrs["State"]["StartedAt"] != started)
+    wait_until(nginx.is_up)
+    assert statuses(nginx, 4) == {200: 4}
+
+
+def test_a_stop_lets_what_is_in_progress_end(nginx: RealNginx, serve: Serve) -> None:
+    servers = serve(1)
+    held = nginx.send("hold")
+    wait_until(lambda: servers[0].got == ["hold"])
+
+    nginx.container.kill(signal="SIGQUIT")
+    servers[0].release()
+
+    assert answer_of(held).status == 200
+    wait_until(lambda: nginx.container.status == "exited")
+    assert nginx.container.attrs["State"]["ExitCode"] == 0
+    nginx.container.start()
+    wait_until(nginx.is_up)
+
+
+def processes(nginx: RealNginx, title: str) -> list[int]:
+    """The host's ids of the processes in the container whose command line has *title*."""
+    rows = nginx.container.top(ps_args="-o pid,args")["Processes"]
+    return [int(pid) for pid, args in rows if title in args]

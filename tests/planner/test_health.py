@@ -1,0 +1,107 @@
+"""The health check of an instance, run by the shell beside a server that answers by a script."""
+
+import re
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from planner.health import LOOK_S, LOOKS, health_check
+from tests.lifecycle.local_server import Answer, LocalServer, serve
+
+LIVE, METRICS = "GET /v2/health/live", "GET /metrics"
+KILLED = "killed -9 -1\n"
+
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+
+
+def metrics(running: int, answered: int) -> Answer:
+    lines = [
+        f'ovms_current_graphs{{name="m"}} {running}.0',
+        f'ovms_responses{{name="m",method="Stream"}} {answered}.0',
+        f'ovms_requests_accepted{{name="m"}} {time.monotonic()}',
+    ]
+    return 200, "\n".join(lines)
+
+
+def look(port: int, folder: Path, *, silence_s: int = 60) -> tuple[int, str]:
+    """Run the check; return its status, and what it would have killed."""
+    text, count = re.subn(r"\bkill ", "echo killed ", health_check(port, silence_s=silence_s))
+    assert (count, "kill " in text) == (2, False)
+    text = text.replace("/tmp/answered", str(folder / "answered"))  # noqa: S108
+    # One look at a silent server is enough for a test; what is run else is as it is.
+    text = text.replace(f"--max-time {LOOK_S}", "--max-time 0.3").replace("sleep 0.5", "sleep 0")
+    # Where the real one is dead, this one would go on.
+    text = text.replace("echo killed -9 -1;", "echo killed -9 -1; exit 1;")
+    done = subprocess.run(["sh", "-c", text], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout
+
+
+@needs_curl
+def test_a_server_that_answers_is_healthy_and_lives(tmp_path: Path) -> None:
+    server = LocalServer(answers={LIVE: [(200, "")], METRICS: [metrics(0, 0)]})
+    with serve(server):
+        assert look(server.port, tmp_path) == (0, "")
+
+
+@needs_curl
+def test_a_port_that_refuses_is_unhealthy_and_no_hang(tmp_path: Path) -> None:
+    assert look(1, tmp_path) == (1, "")
+
+
+@needs_curl
+def test_a_server_that_is_silent_in_all_looks_is_killed(tmp_path: Path) -> None:
+    asked: list[str] = []
+    server = LocalServer(answers={LIVE: [None]}, on_request=asked.append)
+    with serve(server):
+        assert look(server.port, tmp_path) == (1, KILLED)
+    assert asked == [LIVE] * LOOKS
+
+
+@needs_curl
+def test_one_that_answers_the_last_look_lives(tmp_path: Path) -> None:
+    live: list[Answer] = [None, None, (200, "")]
+    server = LocalServer(answers={LIVE: live, METRICS: [metrics(1, 0)]})
+    with serve(server):
+        assert look(server.port, tmp_path) == (0, "")
+
+
+@needs_curl
+def test_one_that_answers_something_meanwhile_lives_however_much_waits(tmp_path: Path) -> None:
+    server = LocalServer(
+        answers={LIVE: [(200, "")], METRICS: [metrics(9, count) for count in range(3)]}
+    )
+    with serve(server):
+        seen = [look(server.port, tmp_path, silence_s=0) for _ in range(3)]
+    assert seen == [(0, "")] * 3
+
+
+@needs_curl
+def test_one_that_answers_nothing_for_so_long_is_killed(tmp_path: Path) -> None:
+    """More requests that come are no answers."""
+    server = LocalServer(
+        answers={LIVE: [(200, "")], METRICS: [metrics(9, 5), metrics(9, 5), metrics(12, 5)]}
+    )
+    with serve(server):
+        seen = [look(server.port, tmp_path, silence_s=1)]
+        time.sleep(1.1)
+        seen += [look(server.port, tmp_path, silence_s=1)]
+    assert seen == [(0, ""), (1, KILLED)]
+
+
+@needs_curl
+def test_one_with_nothing_in_progress_lives_however_long_it_is_silent(tmp_path: Path) -> None:
+    server = LocalServer(answers={LIVE: [(200, "")], METRICS: [metrics(0, 5)]})
+    with serve(server):
+        seen = [look(server.port, tmp_path, silence_s=0) for _ in range(2)]
+    assert seen == [(0, "")] * 2
+
+
+@needs_curl
+def test_one_without_metrics_lives(tmp_path: Path) -> None:
+    server = LocalServer(answers={LIVE: [(200, "")], METRICS: [(400, "not enabled")]})
+    with serve(server):
+        seen = [look(server.port, tmp_path, silence_s=0) for _ in range(2)]
+    assert seen == [(0, "")] * 2

@@ -1,11 +1,12 @@
 """What is said of the hosts together: the balancer's files are on one, the instances on all."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
 from lifecycle.errors import LifecycleError, UnreachableError
-from lifecycle.member import cordon_path, member_path, render_member
+from lifecycle.member import cordon_path, member_path, render_member, unwell_path
 from lifecycle.observe import Observation
 from lifecycle.observe_hosts import Expected, observe_hosts, refuse_without_balancer
 from lifecycle.reach import Where
@@ -53,6 +54,24 @@ def test_an_instance_is_judged_by_the_files_of_the_balancer_s_host(
 
     assert seen["near"].faults == {}
     assert seen["far"].faults == {FAR: "is closed in the balancer, and no one cordoned it"}
+
+
+def test_an_instance_that_the_watcher_closed_does_not_serve(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So that it comes first in an update: else it and the next would be out together."""
+    at_balancer = near(near_node0_0=OPEN, far_node0_0=OPEN)
+    files = {**(at_balancer.files or {}), unwell_path(FAR): b"refuses connections\n"}
+    serving = replace(far(FAR), serving=frozenset({FAR}))
+
+    seen = look(
+        monkeypatch,
+        near=replace(at_balancer, files=files, serving=frozenset({NEAR})),
+        far=serving,
+    )
+
+    assert seen["far"].faults == {FAR: "is closed by the watcher, as it refuses connections"}
+    assert (seen["near"].serving, seen["far"].serving) == (frozenset({NEAR}), frozenset())
 
 
 def test_a_cordon_on_the_balancer_s_host_holds_for_an_instance_elsewhere(

@@ -57,9 +57,8 @@ def test_status_says_which_model_is_not_loaded_yet(operator: Operator) -> None:
 
     with model_away(operator.stack):
         container.restart(timeout=5)
-        wait_until(
-            lambda: shows(f"wrong: {FIRST} is not ready with the model {MODEL!r}: it answers 404\n")
-        )
+        why = f"is closed by the watcher, as it is not ready with the model {MODEL}: it answers 404"
+        wait_until(lambda: shows(f"wrong: {FIRST} {why}\n"))
     loading = shown[-1]
     container.restart(timeout=5)
     wait_until(lambda: shows("\n2 of 2 instances serve at "))

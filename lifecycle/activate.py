@@ -5,6 +5,7 @@ Idempotent: an instance that serves as planned is left alone, and one of which o
 differs gets a new member file and nothing else.
 """
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -117,8 +118,8 @@ def _start_over(
             container.unpause()
         container.stop(timeout=spec.timeouts.stop_s)
         _bind(spec, container, progress)
-        _start(spec, container, progress)
-        readiness.wait_until_it_generates(spec, link, container, progress)
+        started = _start(spec, container, progress)
+        readiness.wait_until_it_generates(spec, link, container, progress, started)
         found = _prove(spec, container, progress)
     except BaseException as error:
         # Also when the operator interrupts, who then waits for seconds only: nothing
@@ -139,7 +140,6 @@ def _bind(spec: Activation, container: Container, progress: Progress) -> None:
     The restart policy is off until the instance is proven: a server that cannot start is then
     seen to exit once, with its status, instead of being restarted behind the check.
     """
-    progress(f"binding to CPUs {spec.cpus or 'of the host'}, memory {spec.memory_nodes or 'any'}")
     try:
         container.update(
             cpuset_cpus=spec.cpus,
@@ -154,10 +154,13 @@ def _bind(spec: Activation, container: Container, progress: Progress) -> None:
             remedy="compare the plan (`make plan`) with the CPUs and NUMA nodes that Docker may "
             "use on this host, and correct the `placement` settings",
         ) from None
+    progress(f"bound to CPUs {spec.cpus or 'of the host'}, memory {spec.memory_nodes or 'any'}")
 
 
-def _start(spec: Activation, container: Container, progress: Progress) -> None:
+def _start(spec: Activation, container: Container, progress: Progress) -> float:
+    """Start it, and return when that was, of `time.monotonic`."""
     progress("starting")
+    started = time.monotonic()
     try:
         container.start()
     except APIError as error:
@@ -169,6 +172,7 @@ def _start(spec: Activation, container: Container, progress: Progress) -> None:
             "instances' network), then run `pulumi up` again: it retries this instance, the "
             "others stay as they are",
         ) from None
+    return started
 
 
 def _prove(spec: Activation, container: Container, progress: Progress) -> proof.Proof:

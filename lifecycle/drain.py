@@ -12,6 +12,7 @@ from lifecycle.spec import Activation
 
 _POLL_S = 0.2
 _ZEROS_IN_A_ROW = 3
+_TELL_EVERY_S = 3
 
 Progress = Callable[[str], None]
 
@@ -83,15 +84,14 @@ def close_and_wait(spec: Activation, link: Link, progress: Progress) -> int | No
     running = container is not None and container.status == "running"
     if container is None or not running or balancer.status != "running" or not spec.drain:
         return 0
-    progress("draining")
-    time.sleep(spec.balancer.keepalive_min_s)
-    cut = _wait_for_zero(spec, container, progress)
+    begun = time.monotonic()
+    cut = _wait_for_zero(spec, container, _Told(progress))
     if cut is None:
         progress(f"what it still has in flight after {spec.timeouts.drain_s} s is not known")
+    elif cut:
+        progress(f"drained, {cut} connections cut after {spec.timeouts.drain_s} s")
     else:
-        progress(
-            f"drained, {cut} connections cut after {spec.timeouts.drain_s} s" if cut else "drained"
-        )
+        progress(f"drained after {time.monotonic() - begun:.1f} s")
     return cut
 
 
@@ -108,29 +108,56 @@ def _close(spec: Activation, link: Link, balancer: Container, progress: Progress
     progress("closed")
 
 
-def _wait_for_zero(spec: Activation, container: Container, progress: Progress) -> int | None:
+class _Told:
+    """What is said of a drain while it goes on."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._count: int | None = None
+        self._next = 0.0
+        self._failure = ""
+
+    def count(self, count: int) -> None:
+        """Say how many are in flight: at first, and when that changes, but not too often."""
+        now = time.monotonic()
+        is_first = self._count is None
+        if is_first or (count not in (0, self._count) and now >= self._next):
+            self._progress(f"draining, {count or 'none'} in flight")
+            self._count, self._next = count, now + _TELL_EVERY_S
+
+    def failure(self, words: str) -> None:
+        """Say why there is no count, once for each reason."""
+        if words != self._failure:
+            self._progress(f"what it has in flight cannot be counted: {words}")
+            self._failure = words
+
+
+def _wait_for_zero(spec: Activation, container: Container, told: _Told) -> int | None:
     """
     Wait for several zeros in a row, as a request may be between two connections.
 
-    Only a container that is gone has nothing in flight. A count that fails is none, is told once
-    for each reason, and is tried again until the time is over.
+    The first count is only told. Only a container that is gone has nothing in flight. A count that
+    fails is none, and is tried again until the time is over.
     """
-    deadline = time.monotonic() + spec.timeouts.drain_s
+    counts_from = time.monotonic() + spec.balancer.keepalive_min_s
+    deadline = counts_from + spec.timeouts.drain_s
     zeros = 0
-    told = ""
     while True:
         count = None
         try:
             left_s = max(deadline - time.monotonic(), _POLL_S)
             within_s = min(left_s, docker_host.COMMAND_WITHIN_S)
             count = proof.connections(container, spec.port, within_s=within_s)
+            told.count(count)
         except docker_host.ContainerGoneError:
             return 0
         except docker_host.CommandError as error:
-            if str(error) != told:
-                told = str(error)
-                progress(f"what it has in flight cannot be counted: {told}")
+            told.failure(str(error))
+        now = time.monotonic()
+        if now < counts_from:
+            time.sleep(counts_from - now)
+            continue
         zeros = zeros + 1 if count == 0 else 0
-        if zeros == _ZEROS_IN_A_ROW or time.monotonic() > deadline:
+        if zeros == _ZEROS_IN_A_ROW or now > deadline:
             return count
         time.sleep(_POLL_S)

@@ -23,10 +23,21 @@ _SHOWN = 200
 
 
 def wait_until_it_generates(
-    spec: Activation, link: Link, container: Container, progress: Callable[[str], None]
+    spec: Activation,
+    link: Link,
+    container: Container,
+    progress: Callable[[str], None],
+    started: float | None = None,
 ) -> None:
     """
     Wait until every model of *spec* is ready and then let each generate one token.
+
+    Args:
+        spec: of the instance.
+        link: to its host.
+        container: its own.
+        progress: is told each step.
+        started: when it was started, of `time.monotonic`; None: it ran before.
 
     Raises:
         LifecycleError: the server exited, or a bound of *spec.timeouts* was reached.
@@ -35,7 +46,10 @@ def wait_until_it_generates(
     for model in spec.models:
         progress(f"waiting for the model {model}")
         _wait_until_ready(spec, link, container, model, deadline)
+        asked = time.monotonic()
+        progress("ready" if started is None else f"ready after {asked - started:.1f} s")
         _generate(spec, link, container, model)
+        progress(f"first token after {time.monotonic() - asked:.1f} s")
 
 
 def _wait_until_ready(

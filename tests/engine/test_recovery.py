@@ -49,7 +49,7 @@ ROLLING = [
     Point(words="the first is deleted", docker=f"container destroy {PREFIX}-{FIRST}"),
     Point(words="creating the first anew", docker=f"container create {PREFIX}-{FIRST}"),
     Point(words="starting the first", docker=f"container start {PREFIX}-{FIRST}"),
-    Point(words="draining the second", says=f"{SECOND}: draining"),
+    Point(words="draining the second", says=f"{SECOND}: draining.*"),
     Point(words="the second is deleted", docker=f"container destroy {PREFIX}-{SECOND}"),
 ]
 

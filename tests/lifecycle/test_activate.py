@@ -70,13 +70,15 @@ def test_a_new_instance_is_bound_started_asked_proven_and_only_then_opened(world
     assert world.member() == f"server 127.0.0.1:{world.server.port} weight=1 max_fails=0;"
 
 
-def test_each_step_is_told_as_it_begins(world: World) -> None:
+def test_each_step_is_told_as_it_happens(world: World) -> None:
     run(world)
 
-    assert world.said == [
-        "binding to CPUs 0, memory 0",
+    assert world.told() == [
+        "bound to CPUs 0, memory 0",
         "starting",
         f"waiting for the model {MODEL}",
+        "ready after N s",
+        "first token after N s",
         "proven: 2 tasks on CPUs 0, memory 0, 100% of 4 MiB local",
         "open",
     ]
@@ -89,7 +91,8 @@ def test_an_instance_that_serves_as_planned_is_left_alone(world: World) -> None:
 
     assert world.calls == ASKED
     assert result == PROVEN
-    assert world.said == [f"waiting for the model {MODEL}", "runs as planned", "open"]
+    waiting = f"waiting for the model {MODEL}"
+    assert world.told() == [waiting, "ready", "first token after N s", "runs as planned", "open"]
 
 
 def test_another_weight_is_another_member_file_and_nothing_else(world: World) -> None:
@@ -201,7 +204,7 @@ def test_an_instance_without_a_binding_is_not_bound(world: World) -> None:
     result = run(world, cpus=None, memory_nodes=None)
 
     assert f"{CONTAINER}: update restart no" in world.calls
-    assert "binding to CPUs of the host, memory any" in world.said
+    assert "bound to CPUs of the host, memory any" in world.said
     assert result == {**PROVEN, "cpus": "0-7", "memory_nodes": "0-1"}
 
 

@@ -29,7 +29,7 @@ def test_an_idle_instance_is_closed_and_counted_three_times(world: World) -> Non
     assert time.monotonic() - begun > 0.1, "two pauses between three counts"
     assert world.calls == [f"{BALANCER}: copy in"]
     assert world.member() == f"server 127.0.0.1:{world.server.port} weight=1 max_fails=0 down;"
-    assert world.said == ["closed", "draining", "drained"]
+    assert world.told() == ["closed", "draining, none in flight", "drained after N s"]
 
 
 def test_what_is_in_flight_is_waited_for(world: World) -> None:
@@ -54,12 +54,36 @@ def test_zeros_between_two_connections_do_not_end_the_wait(
     assert counts == [4], "the third zero in a row ends it, and none before"
 
 
+def test_how_many_are_in_flight_is_told_at_once_and_when_it_changes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = [7, 7, 7, 5, 5, 0, 2, 2, 0, 0, 0]
+    monkeypatch.setattr("lifecycle.drain._TELL_EVERY_S", 0)
+    monkeypatch.setattr("lifecycle.proof.connections", lambda *_, **__: counts.pop(0))
+
+    wait(world)
+
+    told = [words for words in world.said if words.startswith("draining")]
+    assert told == [f"draining, {count} in flight" for count in (7, 5, 2)]
+
+
+def test_changes_that_follow_each_other_closely_are_not_all_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = [9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 0, 0]
+    monkeypatch.setattr("lifecycle.proof.connections", lambda *_, **__: counts.pop(0))
+
+    wait(world)
+
+    assert world.told() == ["closed", "draining, 9 in flight", "drained after N s"]
+
+
 def test_the_wait_has_a_bound_and_says_what_it_cut(world: World) -> None:
     connect(world, 3)
 
     assert wait(world, timeouts={"drain_s": 0}) == 3
 
-    assert world.said == ["closed", "draining", "drained, 3 connections cut after 0 s"]
+    assert world.said[1:] == ["draining, 3 in flight", "drained, 3 connections cut after 0 s"]
 
 
 def test_the_count_starts_once_replaced_workers_have_let_go_of_their_clients(world: World) -> None:
@@ -70,6 +94,7 @@ def test_the_count_starts_once_replaced_workers_have_let_go_of_their_clients(wor
     close_and_wait(spec.model_copy(update={"balancer": late}), world.link, world.said.append)
 
     assert time.monotonic() - begun > 0.4, "the counts follow the wait"
+    assert world.said[1] == "draining, none in flight"
 
 
 def test_the_instance_keeps_running(world: World) -> None:
@@ -137,11 +162,11 @@ def test_a_count_that_fails_is_told_once_and_tried_again(world: World) -> None:
     assert wait(world) == 0
 
     assert time.monotonic() - begun > 0.6
-    assert world.said == [
+    assert world.told() == [
         "closed",
-        "draining",
         "what it has in flight cannot be counted: OCI runtime exec failed: resource busy",
-        "drained",
+        "draining, 2 in flight",
+        "drained after N s",
     ]
 
 
@@ -156,7 +181,7 @@ def test_counts_that_fail_to_the_end_are_told_as_unknown_and_not_as_none_in_flig
     }
 
     assert world.said[-1] == "what it still has in flight after 0 s is not known"
-    assert "drained" not in world.said
+    assert not any("drained" in words for words in world.said)
 
 
 def test_where_there_is_no_balancer_nothing_is_in_flight(world: World) -> None:

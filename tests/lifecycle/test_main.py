@@ -48,7 +48,7 @@ def test_an_activation_prints_its_proof_and_tells_its_steps_aside(
         f'{{"cpus": "0", "instance": "{NAME}", "local_share": 1.0, "memory_mib": {memory}, '
         '"memory_nodes": "0"}\n'
     )
-    assert err.splitlines()[0] == f"{NAME}: binding to CPUs 0, memory 0"
+    assert err.splitlines()[0] == f"{NAME}: bound to CPUs 0, memory 0"
 
 
 def test_a_drain_prints_what_it_cut(world: World, tell: Tell, capsys: Captured) -> None:

@@ -1,3 +1,5 @@
+import re
+import time
 from collections.abc import Callable
 
 import pytest
@@ -36,7 +38,28 @@ def test_a_model_is_waited_for_and_then_generates_one_token(world: World) -> Non
 
     assert world.calls == [f"server: {READY}"] * 3 + [f"server: {COMPLETIONS}"]
     assert world.server.bodies[-1] == f'{{"model": "{MODEL}", "prompt": "1", "max_tokens": 1}}'
-    assert world.said == [f"waiting for the model {MODEL}"]
+    assert world.told() == [f"waiting for the model {MODEL}", "ready", "first token after N s"]
+
+
+def test_how_long_a_model_takes_to_be_ready_is_told_since_the_start(world: World) -> None:
+    world.server.answers[READY] = [(404, ""), (200, "")]
+    container = world.engine.container(CONTAINER)
+
+    readiness.wait_until_it_generates(
+        world.spec(models=(MODEL, MODEL)),
+        world.link,
+        container,
+        world.said.append,
+        time.monotonic() - 60,
+    )
+
+    waiting, *steps = (
+        f"waiting for the model {MODEL}",
+        r"ready after 6\d\.\d s",
+        r"first token after \d\.\d s",
+    )
+    for words, pattern in zip(world.said, (waiting, *steps, waiting, *steps), strict=True):
+        assert re.fullmatch(pattern, words)
 
 
 def test_every_model_is_asked_in_turn_under_its_own_name(world: World) -> None:

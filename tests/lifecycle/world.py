@@ -1,5 +1,6 @@
 """A host with a balancer and one instance, as the actions find it."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -139,6 +140,10 @@ class World:
         """To the host, which is this machine."""
         where = Where(docker="unix:///var/run/docker.sock")
         return Link(where=where, client=self.engine.client)
+
+    def told(self) -> list[str]:
+        """What was said, with every time as N s."""
+        return [re.sub(r"\d+\.\d s", "N s", words) for words in self.said]
 
     def member(self) -> str | None:
         """The server line of the instance's member file in the current generation."""

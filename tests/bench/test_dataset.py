@@ -10,7 +10,9 @@ import pytest
 from bench.dataset import DatasetError, Prompt, estimated_tokens, read_sharegpt, sample
 from bench.synthetic import DEMO_MEAN_INPUT, DEMO_MEAN_OUTPUT, demo_prompts, random_prompts
 
-EXAMPLE = Path(__file__).parents[1] / "data" / "bench" / "sharegpt.json"
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "tests" / "data" / "bench" / "sharegpt.json"
+QUESTIONS = ROOT / "bench" / "questions.json"
 ASKED, SAID = "a" * 100, "b" * 60
 
 
@@ -118,6 +120,15 @@ def test_the_example_has_conversations_that_pass_and_some_that_do_not() -> None:
 
     assert 24 <= len(passing) < len(json.loads(EXAMPLE.read_text()))
     assert len({prompt.text for prompt in passing}) == len(passing)
+
+
+def test_the_questions_have_short_answers_and_all_of_them_pass() -> None:
+    """So that 2,000 of them end before the balancer gives one up, on a small machine too."""
+    passing = read_sharegpt(QUESTIONS)
+
+    assert len(passing) == len(json.loads(QUESTIONS.read_text()))
+    assert len({prompt.text for prompt in passing}) == len(passing)
+    assert all(8 <= prompt.max_tokens <= 24 for prompt in passing)
 
 
 def test_a_sample_is_another_with_another_seed_and_the_same_with_the_same() -> None:

@@ -203,6 +203,15 @@ def test_in_a_balancer_at_rest_an_instance_is_closed_and_not_waited_for(world: W
     assert world.said == ["closed"]
 
 
+def test_in_a_balancer_at_rest_an_instance_that_is_closed_already_stays_so(world: World) -> None:
+    world.put_member(" down")
+    world.balancer.status = "exited"
+
+    assert wait(world) == 0
+
+    assert (world.calls, world.said) == ([], ["closed"])
+
+
 def test_a_drained_instance_has_no_member_file_any_more(world: World) -> None:
     result = drain(world.spec(), world.said.append)
 

@@ -127,6 +127,14 @@ def test_a_generation_that_is_refused_is_told_with_its_answer(
     assert message_of(world) == golden("generation_refused")
 
 
+@pytest.mark.parametrize("answer", ["forty-two", '{"choices": []}', "[]"])
+def test_an_answer_without_a_choice_is_no_generation(world: World, answer: str) -> None:
+    """Some servers answer 200 to all."""
+    world.server.answers[COMPLETIONS] = [(200, answer)]
+
+    assert f"/v3/completions answers 200 {answer} (bound: 5 s)" in message_of(world)
+
+
 def test_a_generation_that_hangs_is_given_up_after_its_bound(
     world: World, golden: Callable[[str], str]
 ) -> None:

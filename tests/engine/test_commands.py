@@ -9,7 +9,7 @@ import pytest
 from tests.engine.load import clients, wait_until
 from tests.engine.operator import FIRST, SECOND, Done, Operator, asked, table_rows
 from tests.engine.stack import ROOT
-from tests.engine.test_failed_activation import model_away
+from tests.engine.test_failing_version import model_away
 from tests.engine.test_up import INSTANCES, MODEL
 
 pytestmark = pytest.mark.engine

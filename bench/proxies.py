@@ -25,6 +25,7 @@ NAMES = (DEMO, OURS, AFFINITY)
 BOUND = 1.5
 """The bound of an instance with affinity, of the requests that it has on average."""
 
+_GENERATION = b'map "" $generation { default 1; }\nmap "" $workers_died { default 0; }\n'
 _STREAM_MODULE = "ngx_stream_module.so"
 _START_S = 15
 
@@ -89,7 +90,7 @@ def our_files(
     )
     # On the host's network, like the demo's.
     text = text.replace(f"listen {LISTEN_PORT} ", f"listen 127.0.0.1:{port} ")
-    files = {"nginx.conf": text.encode(), "generation.conf": b'map "" $generation { default 1; }\n'}
+    files = {"nginx.conf": text.encode(), "generation.conf": _GENERATION}
     for number, one in enumerate(servers):
         member = render_member("127.0.0.1", one.port, one.weight, is_open=True)
         bounded = re.sub(rb"( max_fails=0)", rb"\1 max_conns=%d" % bound, member)

@@ -45,7 +45,10 @@ for member in "$next"/members/*.conf; do
 done
 
 # shellcheck disable=SC2016
-printf 'map "" $generation { default %s; }\n' "$number" > "$next/generation.conf"
+{
+    printf 'map "" $generation { default %s; }\n' "$number"
+    printf 'map "" $workers_died { default %s; }\n' "$(cat "$next/died" 2>/dev/null || echo 0)"
+} > "$next/generation.conf"
 if ! nginx -t -q -c "$PWD/$next/nginx.conf"; then
     rm -rf "$next" "$incoming"
     exit 1

@@ -45,6 +45,16 @@ if [ "${2-}" = try ]; then
     exit
 fi
 
+# Requests in progress that a dead worker counted would count for ever; a reload takes none away.
+died=$(grep -c 'worker process [0-9]* exited on signal' /tmp/alerts.log 2>/dev/null || true)
+if grep -q limit_conn_zone "$generation/nginx.conf" &&
+    [ "${died:-0}" != "$(cat "$generation/died" 2>/dev/null || echo 0)" ]; then
+    mkdir -p incoming-died
+    echo "$died" > incoming-died/died
+    change incoming-died
+    generation=$(readlink current)
+fi
+
 # Every member that is open: instance, address, whether it has a mark, models.
 awk '
     FNR == 1 { tell(); name = FILENAME; sub(".*/", "", name); sub("[.]conf$", "", name) }

@@ -7,6 +7,8 @@ worker_rlimit_nofile {open_files};
 worker_shutdown_timeout {shutdown}s;
 pid /tmp/nginx.pid;
 error_log /dev/stderr notice;
+# The watcher counts the workers that died.
+error_log /tmp/alerts.log alert;
 
 events {{
     worker_connections 4096;
@@ -177,7 +179,8 @@ STOP_WHEN_SENT_TWICE = """\
 """
 
 LIMIT_ZONE = """\
-    limit_conn_zone all zone=requests:64k;
+    # A worker that died never takes back what it counted, so that those after it count anew.
+    limit_conn_zone $workers_died zone=requests:64k;
 """
 
 LIMIT = """\

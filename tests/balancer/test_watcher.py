@@ -232,7 +232,8 @@ def test_a_killed_look_is_followed_by_the_next(nginx: RealNginx, serve: Serve) -
 def test_a_killed_worker_is_replaced_and_a_killed_master_started_again(
     nginx: RealNginx, serve: Serve
 ) -> None:
-    serve(2)
+    for server in serve(2):
+        watched(server)
     (worker, *_) = processes(nginx, "nginx: worker process")
     os.kill(worker, signal.SIGKILL)
     wait_until(lambda: worker not in processes(nginx, "nginx: worker process"))
@@ -245,6 +246,25 @@ def test_a_killed_worker_is_replaced_and_a_killed_master_started_again(
     wait_until(lambda: nginx.container.attrs["State"]["StartedAt"] != started)
     wait_until(nginx.is_up)
     assert statuses(nginx, 4) == {200: 4}
+
+
+def test_a_killed_worker_leaves_no_request_counted_against_the_limit(
+    nginx: RealNginx, serve: Serve
+) -> None:
+    """Also where more of them die."""
+    servers = serve(2)
+    nginx.configure(max_requests=4)
+    for _ in range(2):
+        held = [nginx.send("hold") for _ in range(4)]
+        wait_until(lambda: nginx.ask().status == 429)
+        for worker in processes(nginx, "nginx: worker process"):
+            os.kill(worker, signal.SIGKILL)
+        for one in held:
+            one.close()
+
+        wait_until(lambda: statuses(nginx, 4) == {200: 4})
+    for server in servers:
+        server.release()
 
 
 def test_a_stop_lets_what_is_in_progress_end(nginx: RealNginx, serve: Serve) -> None:

@@ -31,6 +31,10 @@ def current(world: World) -> dict[str, str]:
     }
 
 
+def generation(number: int) -> str:
+    return f'map "" $generation {{ default {number}; }}\nmap "" $workers_died {{ default 0; }}\n'
+
+
 def generations(world: World) -> list[str]:
     return sorted(path.name for path in world.volume.glob("*") if path.name != "loaded")
 
@@ -40,7 +44,7 @@ def test_a_change_is_the_current_generation_with_the_change_laid_over_it(world: 
     change(world, {"members/b.conf": b"b\n"})
 
     assert current(world) == {
-        "generation.conf": 'map "" $generation { default 3; }\n',
+        "generation.conf": generation(3),
         "members/a.conf": "a\n",
         "members/b.conf": "b\n",
         "nginx.conf": "events {}\n",
@@ -250,7 +254,7 @@ def test_the_files_of_the_current_generation_are_read_whether_the_balancer_runs_
     files = balancer_config.read_all(world.engine.container(BALANCER))
 
     assert files == {
-        "generation.conf": b'map "" $generation { default 2; }\n',
+        "generation.conf": generation(2).encode(),
         "members/a.conf": b"a\n",
         "nginx.conf": b"events {}\n",
         "serving/a.conf": b"a\n",

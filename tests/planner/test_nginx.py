@@ -128,7 +128,7 @@ def test_completions_above_the_limit_are_refused_and_models_are_not_counted() ->
     assert changed == [
         '429 \'{"error": {"message": "48 requests are in progress, the most at once", '
         '"type": "rate_limit_error"}}\';',
-        "limit_conn_zone all zone=requests:64k;",
+        "limit_conn_zone $workers_died zone=requests:64k;",
         "limit_conn requests 48;",
         "limit_conn_status 429;",
         "limit_conn_log_level info;",

@@ -6,19 +6,37 @@ LOOK_S, LOOKS = 2.5, 3
 EVERY_S, WITHIN_S = 3, 30
 """How often Docker looks, and when it gives a look up."""
 
+BUSY_S = 60
+"""How long a server that uses its CPUs may leave every look unanswered."""
+
 # As the container's user, so that no capability is needed; `kill -9 -1` reaches all of its
 # processes but Docker's init, which then ends the container.
 _SCRIPT = """\
 ask() {{ curl -q -s --noproxy '*' --max-time {look_s} "http://127.0.0.1:{port}$1"; }}
-look=1
+ticks() {{
+    all=0
+    for process in /proc/[0-9]*; do
+        if [ "$process" = "/proc/$$" ]; then continue; fi
+        used=$(sed 's/.*) //' "$process/stat" 2> /dev/null |
+            cut -d ' ' -f 12,13 --output-delimiter +)
+        all=$((all + ${{used:-0}}))
+    done
+    echo $all
+}}
+now=$(date +%s) before=$(ticks) look=1
 while true; do
     ask /v2/health/live > /dev/null
     case $? in
-        0) break ;;
+        0) rm -f /tmp/silent; break ;;
         28 | 52 | 55 | 56) ;;
-        *) exit 1 ;;
+        *) rm -f /tmp/silent; exit 1 ;;
     esac
-    if [ $look -eq {looks} ]; then kill -9 -1; fi
+    if [ $look -eq {looks} ]; then
+        if [ ! -e /tmp/silent ]; then echo "$now" > /tmp/silent; fi
+        if [ $(($(ticks) - before)) -lt {idle_ticks} ] ||
+            [ $(($(date +%s) - $(cat /tmp/silent))) -ge {busy_s} ]; then kill -9 -1; fi
+        exit 1
+    fi
     look=$((look + 1))
     sleep 0.5
 done
@@ -28,21 +46,26 @@ answered=$(echo "$all" |
     grep -E '^ovms_(responses|graph_error|graph_processing_time_us_count)[{{ ]')
 if echo "$all" | grep -q '^ovms_current_graphs[{{ ].* [1-9]' && [ -e $last ] &&
     [ "$answered" = "$(tail -n +2 $last)" ]; then
-    if [ $(($(date +%s) - $(head -n 1 $last))) -ge {silence_s} ]; then kill -9 -1; fi
+    if [ $((now - $(head -n 1 $last))) -ge {silence_s} ]; then kill -9 -1; fi
 else
-    {{ date +%s && echo "$answered"; }} > $last
+    {{ echo "$now" && echo "$answered"; }} > $last
 fi
 """
+
+# Of 10 ms each: a hundredth of one CPU over the looks. What waits in vain uses less, and what is
+# merely slow, on a host that has too much to do, more.
+_IDLE_TICKS = int(LOOK_S * LOOKS)
 
 
 def health_check(port: int, *, silence_s: int) -> str:
     """
     Render the health check of an instance, for the shell of its image, which needs ``curl``.
 
-    A server is hung that leaves three looks in a row unanswered, or cuts them; or one that has
-    requests in progress and has answered nothing for *silence_s* seconds. Health
-    and metrics are answered by other threads than those that generate, so that a long queue is no
-    hang. A port that refuses, and a server that is loading, are none either.
+    A server is hung that leaves three looks in a row unanswered, or cuts them, and uses no CPU
+    meanwhile: one that does is slow, and is given a minute. So is one that has requests in progress
+    and has answered nothing for *silence_s* seconds. Health and metrics are answered by other
+    threads than those that generate, so that a long queue is no hang. A port that refuses, and a
+    server that is loading, are none either.
 
     Source: src/drogon_http_server.cpp and docs/metrics.md of OVMS; libcurl-errors(3): 28 is a
     time-out, and 52, 55 and 56 are a connection that was cut.
@@ -51,4 +74,11 @@ def health_check(port: int, *, silence_s: int) -> str:
         port: that the server listens on.
         silence_s: how long it may answer nothing while requests are in progress.
     """
-    return _SCRIPT.format(port=port, look_s=LOOK_S, looks=LOOKS, silence_s=silence_s)
+    return _SCRIPT.format(
+        port=port,
+        look_s=LOOK_S,
+        looks=LOOKS,
+        idle_ticks=_IDLE_TICKS,
+        busy_s=BUSY_S,
+        silence_s=silence_s,
+    )

@@ -35,20 +35,25 @@ $3 != 0 && $3 != 7 && $3 != 28 { fails[name] = "cuts connections" }
 $3 == 0 && $2 == 200 && is_metrics { measured[name] = 1 }
 
 END {
+    for (name in line) if (well[name] && ! (name in at_once) && ! (name in fails)) answering++
     for (name in line) {
         is_bad = name in at_once || name in fails
+        # Where no other one answers, it may be that the whole host is slow, and closing the last
+        # one helps nobody.
+        others = answering - (well[name] && ! is_bad)
         failed[name] = name in fails ? failed[name] + 1 : 0
         look_for_progress(name)
         if (! well[name]) {
             if (! is_bad) print "try", without_mark(line[name])
         } else if (name in at_once) {
             print "close", name, at_once[name]
-        } else if (failed[name] > 1) {
+        } else if (failed[name] > 1 && others > 0) {
             print "close", name, fails[name] ", twice in a row"
-        } else if (! is_bad && running[name] > 0 && now - since[name] >= silence_s) {
+        } else if (! is_bad && others > 0 && running[name] > 0 && now - since[name] >= silence_s) {
             print "close", name, "has answered nothing for " silence_s \
                 " s, with " running[name] " requests in progress"
             since[name] = now
+            answering--
         }
         print name, failed[name], since[name], answers[name] > (state "/after")
     }

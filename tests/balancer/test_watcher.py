@@ -13,7 +13,7 @@ from tests.balancer.scripted_server import ScriptedServer
 
 pytestmark = pytest.mark.engine
 
-FIRST = "local-node0-0"
+FIRST, SECOND = "local-node0-0", "local-node0-1"
 BUSY = 'ovms_current_graphs{name="m"} 3.0\novms_responses{name="m",method="Stream"} '
 
 
@@ -38,6 +38,12 @@ def watched(server: ScriptedServer, looks: int = 4) -> None:
     """Wait until the watcher looked so often at *server*."""
     before = server.looks
     wait_until(lambda: server.looks >= before + looks)
+
+
+def asked(server: ScriptedServer, count: int) -> None:
+    """Wait until *server* was asked so often, whether it answers or not."""
+    before = server.asked
+    wait_until(lambda: server.asked >= before + count)
 
 
 def make_dead(server: ScriptedServer) -> None:
@@ -147,6 +153,23 @@ def test_a_single_look_without_an_answer_closes_nothing(nginx: RealNginx, serve:
     watched(out)
 
     assert reason(nginx) is None
+
+
+def test_where_no_other_answers_silence_closes_nothing(nginx: RealNginx, serve: Serve) -> None:
+    """The whole host may be slow; and one that refuses is closed all the same."""
+    servers = serve(2)
+    for server in servers:
+        watched(server)
+    for server in servers:
+        server.answers.clear()
+    for server in servers:
+        asked(server, 8)
+    assert [reason(nginx), reason(nginx, SECOND)] == [None, None]
+
+    servers[0].die()
+
+    assert wait_until_closed(nginx) == "refuses connections"
+    assert reason(nginx, SECOND) is None
 
 
 def test_a_long_queue_is_no_hang_and_no_answer_at_all_is_one(

@@ -15,6 +15,9 @@ from typing import IO, Any
 import docker
 import yaml
 
+from lifecycle.balancer_config import read_all
+from lifecycle.member import gets_requests, members
+
 ROOT = Path(__file__).parents[2]
 PROJECT = "ovms-numa"
 
@@ -123,6 +126,11 @@ class Stack:
 
     def preview(self, *arguments: str) -> Run:
         return self._operation("preview", *arguments)
+
+    def all_open(self) -> bool:
+        """Tell whether every instance in the balancer gets requests."""
+        files = read_all(self.container("balancer"))
+        return all(gets_requests(files, name) for name in members(files))
 
     def nothing_to_do(self) -> Run:
         """Preview, and check that all hosts were looked at and that none needs a change."""

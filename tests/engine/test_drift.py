@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.engine.load import wait_until
 from tests.engine.stack import Stack
 from tests.engine.test_up import INSTANCES
 
@@ -124,9 +125,12 @@ def test_an_image_that_was_removed(stack: Stack, repaired: Repaired) -> None:
 
 
 def test_a_restart_by_docker_is_no_drift(stack: Stack) -> None:
+    """Once it generates, until when the watcher has it closed."""
     container = stack.container(FIRST)
     container.restart()
+    wait_until(lambda: not stack.all_open())
 
+    wait_until(stack.all_open)
     stack.nothing_to_do()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.health import LOOK_S, LOOKS, health_check
+from planner.health import BUSY_S, LOOK_S, LOOKS, health_check
 from tests.lifecycle.local_server import Answer, LocalServer, serve
 
 LIVE, METRICS = "GET /v2/health/live", "GET /metrics"
@@ -30,13 +30,22 @@ def look(port: int, folder: Path, *, silence_s: int = 60) -> tuple[int, str]:
     """Run the check; return its status, and what it would have killed."""
     text, count = re.subn(r"\bkill ", "echo killed ", health_check(port, silence_s=silence_s))
     assert (count, "kill " in text) == (2, False)
-    text = text.replace("/tmp/answered", str(folder / "answered"))  # noqa: S108
+    for place in ("/tmp/", "/proc/"):  # noqa: S108
+        text = text.replace(place, f"{folder}{place}")
+        (folder / place.strip("/")).mkdir(exist_ok=True)
     # One look at a silent server is enough for a test; what is run else is as it is.
     text = text.replace(f"--max-time {LOOK_S}", "--max-time 0.3").replace("sleep 0.5", "sleep 0")
     # Where the real one is dead, this one would go on.
     text = text.replace("echo killed -9 -1;", "echo killed -9 -1; exit 1;")
     done = subprocess.run(["sh", "-c", text], capture_output=True, text=True, check=False)
     return done.returncode, done.stdout
+
+
+def use_cpu(folder: Path, ticks: int) -> None:
+    """Have the server's process have used so much of its CPUs."""
+    stat = folder / "proc/7/stat"
+    stat.parent.mkdir(parents=True, exist_ok=True)
+    stat.write_text(f"7 (a server) S 1 7 7 0 -1 4194560 9 0 0 0 {ticks} 5 0 0 20 0 1 0 1 2 3\n")
 
 
 @needs_curl
@@ -52,12 +61,49 @@ def test_a_port_that_refuses_is_unhealthy_and_no_hang(tmp_path: Path) -> None:
 
 
 @needs_curl
-def test_a_server_that_is_silent_in_all_looks_is_killed(tmp_path: Path) -> None:
+def test_a_server_that_is_silent_in_all_looks_and_uses_no_cpu_is_killed(tmp_path: Path) -> None:
+    """It is stopped, or waits for itself, for which it wakes up now and then."""
     asked: list[str] = []
-    server = LocalServer(answers={LIVE: [None]}, on_request=asked.append)
+
+    def ask(request: str) -> None:
+        asked.append(request)
+        use_cpu(tmp_path, 1000 + len(asked))
+
+    use_cpu(tmp_path, 1000)
+    server = LocalServer(answers={LIVE: [None]}, on_request=ask)
     with serve(server):
         assert look(server.port, tmp_path) == (1, KILLED)
     assert asked == [LIVE] * LOOKS
+
+
+@needs_curl
+def test_a_silent_one_that_uses_its_cpus_is_slow_and_is_killed_after_a_minute(
+    tmp_path: Path,
+) -> None:
+    asked: list[str] = []
+
+    def ask(request: str) -> None:
+        asked.append(request)
+        use_cpu(tmp_path, 1000 + 50 * len(asked))
+
+    use_cpu(tmp_path, 1000)
+    server = LocalServer(answers={LIVE: [None]}, on_request=ask)
+    with serve(server):
+        seen = [look(server.port, tmp_path), look(server.port, tmp_path)]
+        since = tmp_path / "tmp/silent"
+        since.write_text(str(int(since.read_text()) - BUSY_S))
+        seen += [look(server.port, tmp_path)]
+    assert seen == [(1, ""), (1, ""), (1, KILLED)]
+
+
+@needs_curl
+def test_an_answer_in_between_begins_the_minute_anew(tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp/silent").write_text("1")
+    server = LocalServer(answers={LIVE: [(200, "")], METRICS: [metrics(0, 0)]})
+    with serve(server):
+        assert look(server.port, tmp_path) == (0, "")
+    assert not (tmp_path / "tmp/silent").exists()
 
 
 @needs_curl

@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 
 from docker.errors import DockerException
 
+from lifecycle.balancer_config import read_all
 from lifecycle.errors import LifecycleError
+from lifecycle.member import gets_requests
 from lifecycle.reach import reach
 from tests.engine.stack import Stack
 from tests.rig.errors import RigError
@@ -76,7 +78,12 @@ class Served:
 
     def enforced(self) -> dict[str, set[Lists]]:
         """The lists of each instance's processes, as the kernel shows them to anybody."""
-        return {name: set(map(self._of_process, self._processes(name))) for name in self.rows}
+        return {
+            name: {
+                lists for process in self._processes(name) if (lists := self._of_process(process))
+            }
+            for name in self.rows
+        }
 
     def container(self, instance: str) -> Any:
         """The container of an instance."""
@@ -98,16 +105,21 @@ class Served:
         )
 
     def all_answer(self) -> bool:
-        """Say whether every instance generates, and the balancer answers."""
-        return all(map(self.instance_answers, self.rows)) and self.balancer_answers()
+        """Say whether every instance generates and gets requests, and the balancer answers."""
+        generate = all(map(self.instance_answers, self.rows)) and self.balancer_answers()
+        files = read_all(self.container("balancer"))
+        return generate and all(gets_requests(files, name) for name in self.rows)
 
     def _processes(self, instance: str) -> list[str]:
         top = self.container(instance).top()
         column = top["Titles"].index("PID")
         return [process[column] for process in top["Processes"]]
 
-    def _of_process(self, pid: str) -> Lists:
-        lines = self.rig.run(f"cat /proc/{pid}/status").splitlines()
+    def _of_process(self, pid: str) -> Lists | None:
+        """Return the lists of a process; none where it ended, as those of a health check do."""
+        lines = self.rig.run(f"cat /proc/{pid}/status || true").splitlines()
+        if not lines:
+            return None
         told = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
         return Lists(cpus=told["Cpus_allowed_list"], memory_nodes=told["Mems_allowed_list"])
 

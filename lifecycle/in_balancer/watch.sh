@@ -28,6 +28,8 @@ try() {
     name=$1
     address=$2
     shift 2
+    # The try before may have opened it since the look that led to this one.
+    if [ ! -e "current/unwell/$name" ]; then return; fi
     for model in "$@"; do
         curl -q -s -f --noproxy '*' --connect-timeout 1 --max-time "$silence_s" \
             -H 'Content-Type: application/json' \

@@ -105,7 +105,7 @@ def member_fault(files: Mapping[str, bytes], instance: str) -> str | None:
     if not is_open(content) and cordon_path(instance) not in files:
         return "is closed in the balancer, and no one cordoned it"
     if (reason := files.get(unwell_path(instance))) is not None:
-        return f"is closed by the watcher, as it {reason.decode(errors='replace').strip()}"
+        return f"was closed by the watcher, as it {reason.decode(errors='replace').strip()}"
     return None
 
 

@@ -20,7 +20,7 @@ from lifecycle.found import (
     reached_at,
     reference,
 )
-from lifecycle.member import host_of
+from lifecycle.member import host_of, unwell_path
 from lifecycle.observe import Observation, planned
 from lifecycle.observe_hosts import Expected, observe_hosts
 from lifecycle.proof import Proof
@@ -169,7 +169,10 @@ def _line(found: Found, seen: Observation, name: str, container: Container) -> L
     least = found.stack.settings.placement.min_local_share
     where, misplaced = placement(container, least) if runs else (None, ())
     known = (seen.faults[name],) if name in seen.faults else ()
-    faults = known or misplaced or tuple(_unanswered(found, name, container) if runs else ())
+    unanswered = tuple(_unanswered(found, name, container) if runs else ())
+    # Why the watcher closed it may be over, and something else keep it closed.
+    more = unanswered if unwell_path(name) in found.files else ()
+    faults = (*known, *more) or misplaced or unanswered
     is_open = runs if name == BALANCER else found.is_open(name)
     state = container.attrs["State"]
     return Line(

@@ -6,7 +6,8 @@
 # before:  INSTANCE LOOKS-THAT-FAILED SINCE ANSWERS, as the look before left it in FOLDER/after
 # seen:    URL STATUS EXIT, as curl ended; metrics are in FOLDER/metrics.INSTANCE
 #
-# Prints "close INSTANCE REASON" and "try INSTANCE ADDRESS MODEL ...".
+# Prints "close INSTANCE REASON", "try INSTANCE ADDRESS MODEL ...", and "again" where the next look
+# is to follow at once.
 
 FILENAME ~ /\/members$/ {
     at[$2] = $1
@@ -26,12 +27,12 @@ FILENAME ~ /\/before$/ {
     is_metrics = part[4] == "metrics"
 }
 # What only a process that is not there, or does not serve yet, does: one look is enough.
-$3 == 7 { at_once[name] = "refuses connections" }
+$3 == 7 { at_once[name] = "refused connections" }
 $3 == 0 && $2 != 200 && ! is_metrics {
-    at_once[name] = "is not ready with the model " part[6] ": it answers " $2
+    at_once[name] = "was not ready with the model " part[6] ": it answered " $2
 }
-$3 == 28 { fails[name] = "answers nothing within 1.5 s" }
-$3 != 0 && $3 != 7 && $3 != 28 { fails[name] = "cuts connections" }
+$3 == 28 { fails[name] = "answered nothing within 1.5 s" }
+$3 != 0 && $3 != 7 && $3 != 28 { fails[name] = "cut connections" }
 $3 == 0 && $2 == 200 && is_metrics { measured[name] = 1 }
 
 END {
@@ -43,6 +44,7 @@ END {
         others = answering - (well[name] && ! is_bad)
         failed[name] = name in fails ? failed[name] + 1 : 0
         look_for_progress(name)
+        if (well[name] && failed[name] == 1) again = 1
         if (! well[name]) {
             if (! is_bad) print "try", without_mark(line[name])
         } else if (name in at_once) {
@@ -50,13 +52,14 @@ END {
         } else if (failed[name] > 1 && others > 0) {
             print "close", name, fails[name] ", twice in a row"
         } else if (! is_bad && others > 0 && running[name] > 0 && now - since[name] >= silence_s) {
-            print "close", name, "has answered nothing for " silence_s \
+            print "close", name, "had answered nothing for " silence_s \
                 " s, with " running[name] " requests in progress"
             since[name] = now
             answering--
         }
         print name, failed[name], since[name], answers[name] > (state "/after")
     }
+    if (again) print "again"
     if (! length_of(line)) printf "" > (state "/after")
 }
 

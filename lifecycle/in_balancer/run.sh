@@ -18,7 +18,7 @@ trap 'kill -s QUIT "$nginx"' QUIT
 trap 'kill -s TERM "$nginx"' TERM INT
 
 while kill -0 "$nginx" 2>/dev/null; do
-    { sh current/watch.sh "$PWD"; sleep 0.5; } &
+    { if sh current/watch.sh "$PWD"; then sleep 0.5; else sleep 0.1; fi; } &
     # Ends early where a signal comes.
     wait "$!"
 done

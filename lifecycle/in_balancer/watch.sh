@@ -4,7 +4,7 @@
 #
 # A member that does not serve gets a mark, unwell/INSTANCE with the reason, which closes it. The
 # mark is taken away once each of its models is ready and has generated a token. Members that an
-# update or an operator closed are left to them.
+# update or an operator closed are left to them. Fails where the next look is to follow at once.
 set -eu
 cd "$1"
 
@@ -82,7 +82,7 @@ while read -r name address _ models; do
 done < "$state/members" > "$state/urls"
 if [ ! -s "$state/urls" ]; then exit 0; fi
 curl -q -s --noproxy '*' --globoff --parallel --parallel-immediate --parallel-max 300 \
-    --connect-timeout 0.5 --max-time 1.5 --write-out '%{url_effective} %{http_code} %{exitcode}\n' \
+    --connect-timeout 0.3 --max-time 1.5 --write-out '%{url_effective} %{http_code} %{exitcode}\n' \
     --config "$state/urls" > "$state/seen" 2>/dev/null || true
 
 touch "$state/before"
@@ -90,6 +90,7 @@ awk -f current/judge.awk now="$(date +%s)" silence_s="$silence_s" state="$state"
     "$state/members" "$state/before" "$state/seen" > "$state/verdicts"
 mv "$state/after" "$state/before"
 
+again=
 closing="incoming-closing"
 rm -rf "$closing"
 while read -r verdict name rest; do
@@ -99,6 +100,7 @@ while read -r verdict name rest; do
             printf '%s\n' "$rest" > "$closing/unwell/$name"
             echo "watcher: $name is closed: it $rest" >&2
             ;;
+        again) again=yes ;;
         try)
             # One try at a time; it may take long. What follows the name is the address, and models.
             # shellcheck disable=SC2086
@@ -107,3 +109,4 @@ while read -r verdict name rest; do
     esac
 done < "$state/verdicts"
 if [ -e "$closing" ]; then change "$closing"; fi
+[ -z "$again" ]

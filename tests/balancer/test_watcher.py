@@ -69,11 +69,11 @@ def make_cutting(server: ScriptedServer) -> None:
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (make_dead, "refuses connections"),
-        (make_loading, "is not ready with the model m: it answers 404"),
-        (make_failing, "is not ready with the model m: it answers 503"),
-        (make_silent, "answers nothing within 1.5 s, twice in a row"),
-        (make_cutting, "cuts connections, twice in a row"),
+        (make_dead, "refused connections"),
+        (make_loading, "was not ready with the model m: it answered 404"),
+        (make_failing, "was not ready with the model m: it answered 503"),
+        (make_silent, "answered nothing within 1.5 s, twice in a row"),
+        (make_cutting, "cut connections, twice in a row"),
     ],
     ids=["dead", "loading", "failing", "silent", "cutting"],
 )
@@ -168,7 +168,7 @@ def test_where_no_other_answers_silence_closes_nothing(nginx: RealNginx, serve: 
 
     servers[0].die()
 
-    assert wait_until_closed(nginx) == "refuses connections"
+    assert wait_until_closed(nginx) == "refused connections"
     assert reason(nginx, SECOND) is None
 
 
@@ -182,7 +182,7 @@ def test_a_long_queue_is_no_hang_and_no_answer_at_all_is_one(
         watched(out, looks=1)
     assert reason(nginx) is None
 
-    assert wait_until_closed(nginx) == ("has answered nothing for 3 s, with 3 requests in progress")
+    assert wait_until_closed(nginx) == ("had answered nothing for 3 s, with 3 requests in progress")
 
 
 def test_nothing_in_progress_is_no_hang_however_long(nginx: RealNginx, serve: Serve) -> None:
@@ -277,15 +277,20 @@ def test_a_killed_worker_leaves_no_request_counted_against_the_limit(
     """Also where more of them die."""
     servers = serve(2)
     nginx.configure(max_requests=4)
+    killed = died(nginx)
     for _ in range(2):
         held = [nginx.send("hold") for _ in range(4)]
         wait_until(lambda: nginx.ask().status == 429)
-        for worker in processes(nginx, "nginx: worker process"):
+        workers = processes(nginx, "nginx: worker process")
+        for worker in workers:
             os.kill(worker, signal.SIGKILL)
         for one in held:
             one.close()
+        killed += len(workers)
 
-        wait_until(lambda: statuses(nginx, 4) == {200: 4})
+        wait_until_died(nginx, killed)
+        nginx.settle()
+        assert statuses(nginx, 4) == {200: 4}
     for server in servers:
         server.release()
 
@@ -303,6 +308,15 @@ def test_a_stop_lets_what_is_in_progress_end(nginx: RealNginx, serve: Serve) -> 
     assert nginx.container.attrs["State"]["ExitCode"] == 0
     nginx.container.start()
     wait_until(nginx.is_up)
+
+
+def wait_until_died(nginx: RealNginx, count: int) -> None:
+    wait_until(lambda: died(nginx) == count)
+
+
+def died(nginx: RealNginx) -> int:
+    """How many workers died, as the watcher counted them."""
+    return int(nginx.files().get("died", b"0"))
 
 
 def processes(nginx: RealNginx, title: str) -> list[int]:

@@ -57,12 +57,13 @@ def test_status_says_which_model_is_not_loaded_yet(operator: Operator) -> None:
 
     with model_away(operator.stack):
         container.restart(timeout=5)
-        why = f"is closed by the watcher, as it is not ready with the model {MODEL}: it answers 404"
-        wait_until(lambda: shows(f"wrong: {FIRST} {why}\n"))
+        why = f"wrong: {FIRST} is not ready with the model {MODEL!r}: it answers 404\n"
+        wait_until(lambda: shows(f"wrong: {FIRST} was closed by the watcher") and shows(why))
     loading = shown[-1]
     container.restart(timeout=5)
     wait_until(lambda: shows("\n2 of 2 instances serve at "))
 
+    assert f"wrong: {FIRST} was closed by the watcher, as it " in loading.output
     assert "\n1 of 2 instances serves at " in loading.output
     assert [shown[0].status, loading.status, shown[-1].status] == [0, 1, 0]
 

@@ -108,7 +108,7 @@ def test_an_instance_that_the_watcher_closed_is_opened_once_it_generates(world: 
     world.serve_as_planned()
     mark = world.volume / "current" / unwell_path(NAME)
     mark.parent.mkdir()
-    mark.write_text("refuses connections\n")
+    mark.write_text("refused connections\n")
 
     run(world)
 

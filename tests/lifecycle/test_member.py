@@ -86,7 +86,7 @@ def test_what_was_edited_by_hand_is_not(content: bytes) -> None:
         ({}, "is not in the balancer"),
         ({PATH: EDITED}, "had its member file in the balancer edited by hand"),
         ({PATH: CLOSED}, "is closed in the balancer, and no one cordoned it"),
-        ({PATH: OPEN, MARK: b"is silent\n"}, "is closed by the watcher, as it is silent"),
+        ({PATH: OPEN, MARK: b"is silent\n"}, "was closed by the watcher, as it is silent"),
         ({PATH: OPEN, "unwell/other": b"is silent\n"}, None),
         (
             {PATH: CLOSED, "cordoned/other": b""},

@@ -61,7 +61,7 @@ def test_an_instance_that_the_watcher_closed_does_not_serve(
 ) -> None:
     """So that it comes first in an update: else it and the next would be out together."""
     at_balancer = near(near_node0_0=OPEN, far_node0_0=OPEN)
-    files = {**(at_balancer.files or {}), unwell_path(FAR): b"refuses connections\n"}
+    files = {**(at_balancer.files or {}), unwell_path(FAR): b"refused connections\n"}
     serving = replace(far(FAR), serving=frozenset({FAR}))
 
     seen = look(
@@ -70,7 +70,7 @@ def test_an_instance_that_the_watcher_closed_does_not_serve(
         far=serving,
     )
 
-    assert seen["far"].faults == {FAR: "is closed by the watcher, as it refuses connections"}
+    assert seen["far"].faults == {FAR: "was closed by the watcher, as it refused connections"}
     assert (seen["near"].serving, seen["far"].serving) == (frozenset({NEAR}), frozenset())
 
 

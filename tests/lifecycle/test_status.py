@@ -6,7 +6,7 @@ import pytest
 
 from lifecycle.__main__ import main
 from lifecycle.found import BALANCER
-from lifecycle.member import cordon_path, member_path
+from lifecycle.member import cordon_path, member_path, unwell_path
 from lifecycle.observe import Observation
 from lifecycle.status import Line, Status, look
 from tests.lifecycle.docker_double import refusal
@@ -114,6 +114,22 @@ def test_a_model_that_is_not_loaded_yet_is_wrong(stack: Stack) -> None:
         status.render()
     )
     assert (status.serving, status.is_well) == ((), False)
+
+
+def test_of_what_the_watcher_closed_it_says_why_and_what_keeps_it_closed(
+    stack: Stack, see: See
+) -> None:
+    stack.put({unwell_path(FIRST): b"refused connections\n"})
+    see(Observation(faults={FIRST: "was closed by the watcher, as it refused connections"}))
+    stack.world.server.answers[f"GET /v2/models/{MODEL}/ready"] = [(404, "")]
+
+    status = look(stack.file)
+
+    assert (
+        f"wrong: {FIRST} was closed by the watcher, as it refused connections\n"
+        f"wrong: {FIRST} is not ready with the model '{MODEL}': it answers 404\n"
+    ) in status.render()
+    assert row(status, FIRST)[10] == "closed"
 
 
 def test_a_balancer_that_does_not_answer_is_wrong(

@@ -9,7 +9,7 @@ from tests.lifecycle.world import World
 
 OPEN = render_member("10.0.0.2", 8000, 3, is_open=True, models=("m",))
 CLOSED = render_member("10.0.0.2", 8000, 3, is_open=False)
-REASON = b"refuses connections\n"
+REASON = b"refused connections\n"
 
 
 def server_line(world: World, folder: str = "serving") -> str:

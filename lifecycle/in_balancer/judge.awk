@@ -3,12 +3,14 @@
 #     awk -f judge.awk now=SECONDS silence_s=SECONDS state=FOLDER members before seen
 #
 # members: INSTANCE ADDRESS well|unwell MODEL ..., one line each
-# before:  INSTANCE LOOKS-THAT-FAILED SINCE ANSWERS, as the look before left it in FOLDER/after
+# before:  INSTANCE LOOKS-THAT-FAILED LOOKS-ANSWERED SINCE ANSWERS, as the look before left it in
+#          FOLDER/after; looks in a row
 # seen:    URL STATUS EXIT, as curl ended; metrics are in FOLDER/metrics.INSTANCE
 #
 # Prints "close INSTANCE REASON", "try INSTANCE ADDRESS MODEL ...", and "again" where the next look
 # is to follow at once.
 
+BEGIN { STEADY = 8 }
 FILENAME ~ /\/members$/ {
     at[$2] = $1
     line[$1] = $0
@@ -17,8 +19,9 @@ FILENAME ~ /\/members$/ {
 }
 FILENAME ~ /\/before$/ {
     failed[$1] = $2
-    since[$1] = $3
-    answers[$1] = $4
+    steady[$1] = $3
+    since[$1] = $4
+    answers[$1] = $5
     next
 }
 {
@@ -36,12 +39,15 @@ $3 != 0 && $3 != 7 && $3 != 28 { fails[name] = "cut connections" }
 $3 == 0 && $2 == 200 && is_metrics { measured[name] = 1 }
 
 END {
-    for (name in line) if (well[name] && ! (name in at_once) && ! (name in fails)) answering++
+    for (name in line) {
+        steady[name] = well[name] && ! (name in at_once || name in fails) ? steady[name] + 1 : 0
+        if (steady[name] >= STEADY) answering++
+    }
     for (name in line) {
         is_bad = name in at_once || name in fails
         # Where no other one answers, it may be that the whole host is slow, and closing the last
-        # one helps nobody.
-        others = answering - (well[name] && ! is_bad)
+        # one helps nobody. One that has just opened is no help yet: the load has to move first.
+        others = answering - (steady[name] >= STEADY)
         failed[name] = name in fails ? failed[name] + 1 : 0
         look_for_progress(name)
         if (well[name] && failed[name] == 1) again = 1
@@ -57,7 +63,7 @@ END {
             since[name] = now
             answering--
         }
-        print name, failed[name], since[name], answers[name] > (state "/after")
+        print name, failed[name], steady[name], since[name], answers[name] > (state "/after")
     }
     if (again) print "again"
     if (! length_of(line)) printf "" > (state "/after")

@@ -135,8 +135,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _say(self, status: int, text: str) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
+        # Who asked may not have waited.
         with suppress(OSError):
+            self.end_headers()
             self.wfile.write(text.encode())
 
     do_GET = do_POST = do_OPTIONS = _serve  # noqa: N815

@@ -34,8 +34,8 @@ def wait_until_open(nginx: RealNginx) -> None:
     nginx.settle()
 
 
-def watched(server: ScriptedServer, looks: int = 4) -> None:
-    """Wait until the watcher looked so often at *server*."""
+def watched(server: ScriptedServer, looks: int = 9) -> None:
+    """Wait until the watcher looked so often at *server*; it closes none for silence before."""
     before = server.looks
     wait_until(lambda: server.looks >= before + looks)
 

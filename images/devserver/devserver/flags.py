@@ -1,5 +1,5 @@
 """
-The command line: OpenVINO Model Server's flags, and one of the devserver's own.
+The command line: OpenVINO Model Server's flags, and two of the devserver's own.
 
 Source of names, defaults and rules: model_server's ``src/cli_parser.cpp`` and ``src/config.cpp``
 of 2026.3. Flags that this server has no use for are unknown to it, and unknown flags are fatal.
@@ -57,6 +57,7 @@ class Flags:
         metrics_enable: answer ``/metrics``.
         log_level: one of `LOG_LEVELS`.
         load_delay_s: seconds to wait before loading. The devserver's own, for tests.
+        faults: go wrong where that is asked for. The devserver's own, for tests only.
     """
 
     config_path: str | None
@@ -70,6 +71,7 @@ class Flags:
     metrics_enable: bool
     log_level: str
     load_delay_s: float
+    faults: bool
 
 
 def parse_flags(argv: Sequence[str]) -> Flags:
@@ -94,6 +96,7 @@ def parse_flags(argv: Sequence[str]) -> Flags:
         metrics_enable="metrics_enable" in words,
         log_level=value.one_of("log_level", "INFO", LOG_LEVELS),
         load_delay_s=value.seconds("load-delay"),
+        faults="faults" in words,
     )
     _check_rest(flags, words)
     value.number("port", 0, 0, 0)
@@ -133,8 +136,11 @@ _KNOWN: Final = frozenset(
         "log_level",
         "file_system_poll_wait_seconds",
         "load-delay",
+        "faults",
     )
 )
+_BARE: Final = ("metrics_enable", "faults")
+"""Flags that may stand without a value."""
 
 
 def _pairs(argv: Sequence[str]) -> dict[str, str]:
@@ -147,7 +153,7 @@ def _pairs(argv: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"unmatched arguments: {word}. Leave it out.")
         if name in words:
             raise UsageError(f"--{name} is given twice. Give it once.")
-        if not equals and name != "metrics_enable":
+        if not equals and name not in _BARE:
             if not rest:
                 raise UsageError(f"--{name} has no value. Give one.")
             value = rest.pop(0)

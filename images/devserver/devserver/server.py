@@ -10,13 +10,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from . import NAME, VERSION
 from .app import make_app
 from .errors import LoadError
+from .faults import Deadly, Faults, Faulty, protocol
 from .flags import Flags, Scheduling
 from .generation import Generator
 from .metrics import Metrics
@@ -126,16 +128,21 @@ class _Process:
         return self._exit_code
 
     def _uvicorn_config(self) -> uvicorn.Config:
-        app = make_app(
+        app: ASGIApp = make_app(
             self._registry,
             self._metrics,
             rest_workers=self._flags.rest_workers,
             metrics_enable=self._flags.metrics_enable,
         )
+        http: type[asyncio.Protocol] | Literal["h11"] = "h11"
+        if self._flags.faults:
+            log.warning("it goes wrong where it is asked to (--faults): only for tests")
+            faults = Faults()
+            app, http = Faulty(app, faults), protocol(faults)
         # OVMS closes no idle connection; a balancer keeps its own alive for as long as it likes.
         return uvicorn.Config(
             app,
-            http="h11",
+            http=http,
             ws="none",
             loop="asyncio",
             lifespan="off",
@@ -170,6 +177,8 @@ class _Process:
             log.error("model %s: %s", source.name, error)
             self._registry.fail(source.name)
             return False
+        if self._flags.faults:
+            generator = Deadly(generator)
         self._metrics.watch(source.name, generator.load)
         self._registry.add(source.name, generator)
         log.info("model %s: AVAILABLE after %.1f s", source.name, time.monotonic() - started)

@@ -21,7 +21,7 @@ def test_the_flags_that_an_instance_gets_are_understood() -> None:
         [
             *CONFIG, "--port", "0", "--rest_bind_address", "0.0.0.0,::", "--rest_workers=257",
             "--metrics_enable", "--log_level", "DEBUG", "--file_system_poll_wait_seconds", "0",
-            "--load-delay", "1.5",
+            "--load-delay", "1.5", "--faults",
         ]
     )  # fmt: skip
 
@@ -32,6 +32,8 @@ def test_the_flags_that_an_instance_gets_are_understood() -> None:
     assert flags.metrics_enable
     assert flags.log_level == "DEBUG"
     assert flags.load_delay_s == 1.5
+    assert flags.faults
+    assert not parse_flags(CONFIG).faults
 
 
 def test_one_model_takes_its_scheduling_from_flags() -> None:

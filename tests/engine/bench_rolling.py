@@ -14,10 +14,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.engine.bench_requests import about
 from tests.engine.rolling_changes import changes, copy_models, tagged
 from tests.engine.rolling_load import Mix
 from tests.engine.rolling_measure import measure
-from tests.engine.rolling_report import Measured, about, render
+from tests.engine.rolling_report import Measured, render
 from tests.engine.stack import Stack, brought_up
 from tests.engine.test_up import INSTANCES, MODEL
 

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tests.engine.bench_requests import Request
+from tests.engine.openness import Openness
 from tests.engine.rolling_changes import Change, Settings
 from tests.engine.rolling_load import Clients, Mix
-from tests.engine.rolling_report import Measured, Request
-from tests.engine.rolling_watch import Openness
+from tests.engine.rolling_report import Measured
 from tests.engine.stack import Run, Stack
 from tests.engine.test_up import INSTANCES
 

@@ -1,49 +1,13 @@
 """What `bench_rolling` measured, in numbers and as a page."""
 
-import os
-import platform
 import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 
-from bench.record import End, Record
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """
-    One request; times in seconds from the beginning of the update, before it negative.
-
-    Attributes:
-        started: when it was sent.
-        first: when its first token came; none came: None.
-        ended: when nothing more came.
-        end: how it ended, as `bench.record.End`.
-        instance: the address that answered.
-        error: what was seen, where it was lost.
-    """
-
-    started: float
-    first: float | None
-    ended: float
-    end: str
-    instance: str | None
-    error: str
-
-    @classmethod
-    def of(cls, record: Record, began: float) -> "Request":
-        """Tell *record* in time from *began*."""
-        first = record.chunks[0] if record.chunks else None
-        return cls(
-            started=round(record.started - began, 3),
-            first=None if first is None else round(first - began, 3),
-            ended=round(record.ended - began, 3),
-            end=record.end.value,
-            instance=record.instance,
-            error=record.error,
-        )
+from bench.record import End
+from tests.engine.bench_requests import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,15 +79,6 @@ class Measured:
     def to_json(self) -> dict[str, object]:
         """Return everything, for other programs."""
         return asdict(self)
-
-
-def about() -> str:
-    """Say on what it was measured."""
-    load = " ".join(f"{value:.1f}" for value in os.getloadavg())
-    return (
-        f"Machine: {len(os.sched_getaffinity(0))} CPUs, Python {platform.python_version()}, "
-        f"load at the end {load} (1, 5, 15 minutes)."
-    )
 
 
 _TABLE = (

@@ -1,6 +1,7 @@
 """The numbers of `bench_rolling`, without a stack."""
 
-from tests.engine.rolling_report import Measured, Request, render
+from tests.engine.bench_requests import Request
+from tests.engine.rolling_report import Measured, render
 
 
 def request(started: float, ended: float, end: str = "done") -> Request:

@@ -78,12 +78,14 @@ class Openness:
 
     def _watch(self) -> None:
         while not self._over.wait(_EVERY_S):
+            # Before it is read: what is seen is as it was then, or newer.
+            at = time.monotonic()
             try:
                 files = balancer_config.read_all(self._stack.container("balancer"))
             except (DockerException, RequestException):
                 # The balancer's own container is being replaced: nothing is open.
                 files = {}
-            self.looks.append(look_at(files, time.monotonic()))
+            self.looks.append(look_at(files, at))
 
 
 def look_at(files: Mapping[str, bytes], at: float) -> Look:

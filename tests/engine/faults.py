@@ -1,0 +1,174 @@
+"""The faults of `bench_faults`: how each is made, and when all is as before."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from tests.engine.faults_measured import Hostile, What
+from tests.engine.faults_site import Site
+from tests.engine.hostile import harass
+from tests.engine.openness import Openness
+from tests.engine.test_up import INSTANCES
+
+VICTIM = INSTANCES[0]
+MASTER, WORKER, WATCHER = "nginx: master process", "nginx: worker process", "watch"
+
+QUEUE_S = 90.0
+"""How long a long queue is looked at."""
+
+_CLOSED_WITHIN_S = 60.0
+_OPEN_WITHIN_S = 180.0
+_POLL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Struck:
+    """
+    That a fault struck.
+
+    Attributes:
+        at: when, in seconds of `time.monotonic`.
+        victims: the instances that it struck, where that is known before.
+        gone: processes of the balancer that it ended, by their words.
+        hostile: what became of hostile clients.
+        killer_got: what the client of the killing request got.
+    """
+
+    at: float
+    victims: tuple[str, ...] = ()
+    gone: tuple[str, int] | None = None
+    hostile: tuple[Hostile, ...] = ()
+    killer_got: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """
+    A fault.
+
+    Attributes:
+        what: of it.
+        strike: makes it.
+        healed: waits until all is as before; False: it did not come so far.
+    """
+
+    what: What
+    strike: Callable[[Site], Struck]
+    healed: Callable[[Site, Openness, Struck], bool]
+
+
+def faults() -> Iterator[Fault]:
+    """Yield all, those of the same settings one after the other."""
+    yield of_server("SIGKILL of a server", _kill, kills=True)
+    yield of_server("SIGSTOP of a server", _stop, hangs=True)
+    yield of_server("every connection reset", _asked_for("reset"))
+    yield of_server("503 for a minute", _asked_for("unavailable?seconds=60"))
+    yield of_server("out of memory", _asked_for("memory"), kills=True)
+    yield of_balancer("SIGKILL of an Nginx worker", WORKER)
+    yield of_balancer("SIGKILL of the Nginx master", MASTER, paced=True)
+    yield of_balancer("SIGKILL of the watcher", WATCHER)
+    yield Fault(
+        what=What(name="hostile clients", downs=0, balances=True),
+        strike=_harass,
+        healed=lambda *_: True,
+    )
+    yield of_server("SIGKILL of a server", _kill, kills=True, retry="waiting")
+    yield of_server("a killing request", _send_deadly, kills=True, instances=3)
+    yield of_server(
+        "a killing request", _send_deadly, kills=True, instances=3, retry="waiting", downs=2
+    )
+
+
+def queue() -> Fault:
+    """Return what is no fault: so many requests that they wait for more than a minute."""
+
+    def wait(*_: object) -> bool:
+        time.sleep(QUEUE_S)
+        return True
+
+    what = What(name="a long queue", downs=0, queues=True)
+    return Fault(what=what, strike=lambda _: Struck(at=time.monotonic()), healed=wait)
+
+
+def of_server(
+    name: str,
+    strike: Callable[[Site], Struck],
+    *,
+    kills: bool = False,
+    hangs: bool = False,
+    retry: str = "unsent",
+    instances: int = 2,
+    downs: int = 1,
+) -> Fault:
+    """Return a fault of a server: it is closed, and then open again with all others."""
+    what = What(name=name, retry=retry, instances=instances, kills=kills, hangs=hangs, downs=downs)
+    return Fault(what=what, strike=strike, healed=_all_open_again)
+
+
+def of_balancer(name: str, words: str, *, paced: bool = False) -> Fault:
+    """Return the end of a process of the balancer: another one is there after it."""
+
+    def strike(site: Site) -> Struck:
+        pid = site.balancer(words)[0]
+        return Struck(at=site.kill(pid), gone=(words, pid))
+
+    what = What(name=name, kills=True, downs=0, balances=True, paced=paced)
+    return Fault(what=what, strike=strike, healed=_another_is_there)
+
+
+def _kill(site: Site) -> Struck:
+    return Struck(at=site.kill(site.server(VICTIM)), victims=(VICTIM,))
+
+
+def _stop(site: Site) -> Struck:
+    return Struck(at=site.stop(site.server(VICTIM)), victims=(VICTIM,))
+
+
+def _asked_for(fault: str) -> Callable[[Site], Struck]:
+    return lambda site: Struck(at=site.ask_for(VICTIM, fault), victims=(VICTIM,))
+
+
+def _send_deadly(site: Site) -> Struck:
+    at = time.monotonic()
+    return Struck(at=at, killer_got=site.send_deadly())
+
+
+def _harass(site: Site) -> Struck:
+    at, url = time.monotonic(), urlsplit(site.endpoint)
+    return Struck(at=at, hostile=harass(url.hostname or "", url.port or 80))
+
+
+def _all_open_again(_: Site, openness: Openness, struck: Struck) -> bool:
+    def closed() -> bool:
+        looks = [look for look in openness.looks if look.at > struck.at]
+        return any(look.opened != look.members for look in looks)
+
+    def opened() -> bool:
+        return openness.looks[-1].opened == openness.looks[-1].members
+
+    return within(_CLOSED_WITHIN_S, closed) and within(_OPEN_WITHIN_S, opened)
+
+
+def _another_is_there(site: Site, openness: Openness, struck: Struck) -> bool:
+    assert struck.gone is not None
+    words, before = struck.gone
+
+    def there() -> bool:
+        found = site.balancer(words)
+        return bool(found) and before not in found
+
+    def opened() -> bool:
+        return openness.looks[-1].opened == openness.looks[-1].members
+
+    return within(_CLOSED_WITHIN_S, there) and within(_OPEN_WITHIN_S, opened)
+
+
+def within(limit_s: float, condition: Callable[[], bool]) -> bool:
+    """Wait until *condition* holds; False where it does not within *limit_s* seconds."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_S)
+    return True

@@ -19,7 +19,7 @@ RATE = inf
 DATASET =
 
 .DEFAULT_GOAL := help
-.PHONY: help rig rig-down rig-capture rig-test rig-report up down preview forget status logs requests cordon uncordon capture plan pin schema changes bench-serving bench-preview bench-balance bench-hosts bench-rolling weights-report recover env check test go-test fmt named setup setup-dev engine docker
+.PHONY: help rig rig-down rig-capture rig-test rig-report up down preview forget status logs requests cordon uncordon capture plan pin schema changes bench-serving bench-preview bench-balance bench-hosts bench-rolling bench-faults weights-report recover env check test go-test fmt named setup setup-dev engine docker
 
 help: ## Print the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/; s/\$$\$$/$$/' | \
@@ -100,6 +100,9 @@ bench-hosts: setup-dev setup ## Time no-change previews of one host and of four;
 
 bench-rolling: setup-dev setup ## Measure what updates cost requests; writes docs/measurements/rolling.md; 30 minutes.
 	@$(VENV)/python -m tests.engine.bench_rolling --output docs/measurements/rolling.md
+
+bench-faults: setup-dev setup ## Measure what faults cost requests; writes docs/measurements/faults.md; 40 minutes.
+	@$(VENV)/python -m tests.engine.bench_faults --output docs/measurements/faults.md
 
 env: ## Print what `eval "$$(make -s env)"` needs, so that plain `pulumi` works in your shell.
 	@python3 -m engine env

@@ -103,6 +103,7 @@ bench-rolling: setup-dev setup ## Measure what updates cost requests; writes doc
 
 bench-faults: setup-dev setup ## Measure what faults cost requests; writes docs/measurements/faults.md; 40 minutes.
 	@$(VENV)/python -m tests.engine.bench_faults --output docs/measurements/faults.md
+	@$(if $(filter 1,$(RIG)),$(MAKE) rig-report)
 
 env: ## Print what `eval "$$(make -s env)"` needs, so that plain `pulumi` works in your shell.
 	@python3 -m engine env
@@ -127,7 +128,7 @@ rig-capture: venv/.runtime ## Start it in every topology, and write what each sh
 rig-test: setup-dev setup ## Test on the emulated host; 25 minutes.
 	@$(VENV)/python -m pytest -m rig --durations=15
 
-rig-report: setup-dev setup ## Measure restarts on the emulated host; writes docs/measurements/rig.md.
+rig-report: setup-dev setup ## Measure what faults of the emulated host cost; writes docs/measurements/rig.md.
 	@OVMS_NUMA_WRITE_RIG=1 $(VENV)/python -m pytest -m rig tests/rig/test_persistence.py
 
 test: ## All tests: `make check`, the engine's, the real engine on the real Docker, and the rig's.

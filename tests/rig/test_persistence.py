@@ -7,7 +7,8 @@ import pytest
 from tests.engine.stack import Run, Stack
 from tests.rig.reached import Rig
 from tests.rig.report import Report
-from tests.rig.serving import Lists, Served, seconds_until
+from tests.rig.serving import Lists, Served
+from tests.rig.under_load import FULL_S, full_disk, struck
 
 pytestmark = pytest.mark.rig
 
@@ -22,11 +23,13 @@ def test_lists_outlive_the_restart_of_a_container(
     rig: Rig, served: Served, report: Report, rig_stack: Stack
 ) -> None:
     before = served.container("rig-node1-0").attrs["State"]["StartedAt"]
-    since = time.monotonic()
 
-    rig.run(f"docker restart {served.prefix}-rig-node1-0")
+    def restart() -> float:
+        since = time.monotonic()
+        rig.run(f"docker restart {served.prefix}-rig-node1-0")
+        return since
 
-    report.add("docker restart of one instance", seconds_until(served.all_answer, since=since))
+    report.add(struck(served, "docker restart of one instance", restart))
     assert served.container("rig-node1-0").attrs["State"]["StartedAt"] != before
     _assert_placed(served)
     rig_stack.nothing_to_do()
@@ -37,11 +40,13 @@ def test_lists_outlive_the_restart_of_docker(
     rig: Rig, served: Served, report: Report, rig_stack: Stack
 ) -> None:
     before = rig.run("pidof dockerd")
-    since = time.monotonic()
 
-    rig.administer("systemctl restart docker")
+    def restart() -> float:
+        since = time.monotonic()
+        rig.administer("systemctl restart docker")
+        return since
 
-    report.add("restart of the Docker daemon", seconds_until(served.all_answer, since=since))
+    report.add(struck(served, "restart of the Docker daemon", restart))
     assert rig.run("pidof dockerd") != before
     _assert_placed(served)
     rig_stack.nothing_to_do()
@@ -51,9 +56,19 @@ def test_lists_outlive_the_restart_of_docker(
 def test_lists_outlive_a_reboot_of_the_host(
     rig: Rig, served: Served, report: Report, rig_stack: Stack
 ) -> None:
-    since = rig.reboot()
+    report.add(struck(served, "reboot of the host", rig.reboot))
+    _assert_placed(served)
+    rig_stack.nothing_to_do()
 
-    report.add("reboot of the host", seconds_until(served.all_answer, since=since))
+
+@pytest.mark.parametrize("rig", ["2-nodes"], indirect=True)
+def test_a_full_disk_costs_no_request_and_leaves_nothing_to_repair(
+    rig: Rig, served: Served, report: Report, rig_stack: Stack
+) -> None:
+    measured = struck(served, f"full disk for {FULL_S:.0f} s", lambda: full_disk(rig))
+
+    report.add(measured)
+    assert (measured.lost, measured.failed) == ((), ()), measured.in_words()
     _assert_placed(served)
     rig_stack.nothing_to_do()
 

@@ -1,0 +1,79 @@
+"""What a fault of the rig costs the requests of a few clients; it is emulated, and slow."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from tests.engine.bench_clients import Clients, ordinary
+from tests.engine.bench_requests import Request
+from tests.engine.faults_measured import Measured, What
+from tests.rig.reached import Rig
+from tests.rig.serving import Served, seconds_until
+
+CLIENTS = 2
+STREAMS = 2
+FULL_S = 60.0
+"""How long the disk is full."""
+
+_ANSWER_WITHIN_S = 300.0
+_PATIENCE_S = 240.0
+
+_FILL = """\
+for size in 256M 16M 1M 64K 4K; do
+    while fallocate -l $size /var/lib/docker/ballast-$(cat /proc/sys/kernel/random/uuid); do :; done
+done 2>/dev/null
+sync
+df --output=avail /var/lib/docker | tail -n 1
+"""
+_MAKE_SPACE = "rm -f /var/lib/docker/ballast-*"
+
+
+def struck(served: Served, name: str, strike: Callable[[], float]) -> Measured:
+    """
+    Strike the rig while clients ask, and wait until all of it serves again.
+
+    Args:
+        served: the stack on it.
+        name: of the fault.
+        strike: makes it; returns when, as a monotonic time.
+    """
+    return asyncio.run(_struck(served, name, strike))
+
+
+async def _struck(served: Served, name: str, strike: Callable[[], float]) -> Measured:
+    kinds = ordinary(paced=True, clients=CLIENTS, streams=STREAMS)
+    endpoint = f"http://127.0.0.1:{served.port}/v3"
+    clients = Clients(endpoint, kinds, model=served.model, timeout_s=_PATIENCE_S)
+    clients.start()
+    await asyncio.wait_for(clients.until_all_answer(len(served.rows)), _ANSWER_WITHIN_S)
+    began = time.monotonic()
+    since = await asyncio.to_thread(strike)
+    healed_s = await asyncio.to_thread(seconds_until, served.all_answer, since=since)
+    await asyncio.wait_for(clients.until_all_answer(len(served.rows)), _ANSWER_WITHIN_S)
+    requests = tuple(Request.of(record, began) for record in await clients.end())
+    return Measured(
+        what=What(name=name, instances=len(served.rows), balances=True, paced=True),
+        requests=requests,
+        in_flight=sum(one.started <= 0 < one.ended for one in requests),
+        began=sum(0 < one.started < healed_s for one in requests),
+        stuck=0,
+        least_open=0,
+        healed_s=round(healed_s, 1),
+        downs=(),
+    )
+
+
+def full_disk(rig: Rig) -> float:
+    """
+    Fill the disk with Docker's files for a while, to the last block.
+
+    Returns:
+        When there was space again, as a monotonic time.
+    """
+    try:
+        left = int(rig.administer(_FILL))
+        assert left == 0, f"{left} KiB are left"
+        time.sleep(FULL_S)
+    finally:
+        rig.administer(_MAKE_SPACE)
+    return time.monotonic()

@@ -1,0 +1,120 @@
+"""What Docker, the balancer's log and its files say of a fault, put together."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tests.engine import balancer_log
+from tests.engine.balancer_log import BalancerLog, Sent
+from tests.engine.faults import Struck
+from tests.engine.faults_measured import Down
+from tests.engine.faults_site import Site
+from tests.engine.openness import Look
+
+
+class Servers(Protocol):
+    """What is asked of a `Site`; times in seconds of the wall clock."""
+
+    def upstream(self, instance: str) -> str:
+        """Return ADDRESS:PORT of *instance*."""
+
+    def started(self) -> Mapping[str, float]:
+        """Return when each instance's container started."""
+
+    def loaded(self, instance: str, since: float) -> float | None:
+        """Return when a model of *instance* was last loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """
+    What was seen of a fault; times in seconds of the wall clock.
+
+    Attributes:
+        site: the instances.
+        struck_at: when it struck.
+        ahead: how far the wall clock is ahead of `time.monotonic`, which the looks have.
+        looks: at the balancer's files.
+        log: of the balancer, from then on.
+        out_of_memory: the instances that the kernel ended a process of.
+    """
+
+    site: Servers
+    struck_at: float
+    ahead: float
+    looks: Sequence[Look]
+    log: BalancerLog
+    out_of_memory: set[str]
+
+    @classmethod
+    def of(cls, site: Site, struck: Struck, looks: Sequence[Look]) -> "Seen":
+        """Read what there is of a fault that is over."""
+        ahead = time.time() - time.monotonic()
+        at = struck.at + ahead
+        log = balancer_log.read(site.stack.container("balancer"), at)
+        return cls(site, at, ahead, looks, log, site.out_of_memory(at, time.time()))
+
+    def tried(self, sent: Sent, instances: Sequence[str]) -> bool:
+        """Tell whether a request was sent to one of *instances*."""
+        return any(sent.status_at(self.site.upstream(name)) is not None for name in instances)
+
+    def new_until(self, healed_s: float | None) -> list[Sent]:
+        """Return the requests that began after it struck, until all was as before."""
+        end = float("inf") if healed_s is None else self.struck_at + healed_s
+        return [sent for sent in self.log.sent if self.struck_at < sent.began < end]
+
+    def is_stuck(self, sent: Sent, downs: Sequence[Down]) -> bool:
+        """Tell whether a new request was sent to an instance that did not answer it."""
+        return any(
+            sent.status_at(self.site.upstream(down.instance)) not in (None, "200")
+            and sent.began < self.struck_at + (down.restarted_s or float("inf"))
+            for down in downs
+        )
+
+    def downs(self) -> Iterator[Down]:
+        """Tell of each instance that was closed or restarted."""
+        for name, started in self.site.started().items():
+            restarted = started if started > self.struck_at else None
+            closed = self._change(name, opened=False, after=self.struck_at)
+            if closed is None and restarted is None:
+                continue
+            opened = closed and self._change(name, opened=True, after=closed)
+            loaded = restarted and self.site.loaded(name, restarted)
+            yield Down(
+                instance=name,
+                reason=self._reason(name),
+                closed_s=self._since(closed),
+                restarted_s=self._since(restarted),
+                load_s=round(loaded - restarted, 1) if loaded and restarted else None,
+                opened_s=self._since(opened),
+                early=self._early(name, restarted, opened or loaded),
+                out_of_memory=name in self.out_of_memory,
+            )
+
+    def _change(self, name: str, *, opened: bool, after: float) -> float | None:
+        """Return when Nginx loaded that *name* is opened, or closed; None: it never was."""
+        before = after
+        for look in self.looks:
+            at = look.at + self.ahead
+            if at > after and (name in look.opened) == opened:
+                loaded = self.log.loaded_after(before)
+                return at if loaded is None or loaded > at + 1 else loaded
+            before = max(before, at)
+        return None
+
+    def _reason(self, name: str) -> str:
+        start = self.struck_at - self.ahead
+        reasons = [look.unwell.get(name, "") for look in self.looks if look.at > start]
+        return next((reason for reason in reasons if reason), "")
+
+    def _early(self, name: str, restarted: float | None, served: float | None) -> int:
+        if restarted is None:
+            return 0
+        end = float("inf") if served is None else served
+        return sum(
+            restarted < sent.began < end and self.tried(sent, (name,)) for sent in self.log.sent
+        )
+
+    def _since(self, at: float | None) -> float | None:
+        return None if at is None else round(at - self.struck_at, 1)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -12,7 +13,7 @@ from tests.engine.openness import Openness
 from tests.engine.test_up import INSTANCES
 
 VICTIM = INSTANCES[0]
-MASTER, WORKER, WATCHER = "nginx: master process", "nginx: worker process", "watch"
+MASTER, WORKER, WATCHER = "nginx: master process", "nginx: worker process", "watch.sh"
 
 QUEUE_S = 90.0
 """How long a long queue is looked at."""
@@ -110,8 +111,13 @@ def of_balancer(name: str, words: str, *, paced: bool = False) -> Fault:
     """Return the end of a process of the balancer: another one is there after it."""
 
     def strike(site: Site) -> Struck:
-        pid = site.balancer(words)[0]
-        return Struck(at=site.kill(pid), gone=(words, pid))
+        deadline = time.monotonic() + _CLOSED_WITHIN_S
+        while time.monotonic() < deadline:
+            # The watcher is a process for the time of a look, which may end meanwhile.
+            with suppress(ProcessLookupError):
+                for pid in site.balancer(words):
+                    return Struck(at=site.kill(pid), gone=(words, pid))
+        raise TimeoutError(f"the balancer has no process {words}")
 
     what = What(name=name, kills=True, downs=0, balances=True, paced=paced)
     return Fault(what=what, strike=strike, healed=_another_is_there)

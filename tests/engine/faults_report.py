@@ -65,7 +65,10 @@ def render(measured: Sequence[Measured], goals: Sequence[Verdict], machine: Sequ
 
 
 def _server_row(one: Measured) -> str:
-    named = f"{one.what.name} ({one.killer_got})" if one.killer_got else one.what.name
+    told = one.killer_got
+    if any(down.out_of_memory for down in one.downs):
+        told = "the kernel killed it"
+    named = f"{one.what.name} ({told})" if told else one.what.name
     cells = (
         named,
         one.what.retry,

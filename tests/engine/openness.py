@@ -91,15 +91,10 @@ class Openness:
 def look_at(files: Mapping[str, bytes], at: float) -> Look:
     """Tell which members the *files* of a generation let requests through to."""
     names = frozenset(member.members(files))
-    marks = {name: files.get(f"unwell/{name}") for name in names}
-    unwell = {name: mark.decode().strip() for name, mark in marks.items() if mark is not None}
+    marks = {name: files.get(member.unwell_path(name)) for name in names}
     return Look(
         at=at,
         members=names,
-        opened=frozenset(
-            name
-            for name in names - unwell.keys()
-            if member.is_open(files[member.member_path(name)])
-        ),
-        unwell=unwell,
+        opened=frozenset(name for name in names if member.gets_requests(files, name)),
+        unwell={name: mark.decode().strip() for name, mark in marks.items() if mark is not None},
     )

@@ -7,24 +7,25 @@ refused, answered with another status than 200, or cut before its end is counted
 """
 
 import argparse
-import asyncio
 import json
 import platform
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.engine.bench_clients import LONG_TOKENS, Kind, ordinary
 from tests.engine.bench_requests import about
+from tests.engine.bench_rolling import MIX
 from tests.engine.faults import Fault, faults, queue
 from tests.engine.faults_goals import verdicts
 from tests.engine.faults_measure import measure
 from tests.engine.faults_measured import Measured
 from tests.engine.faults_report import render
 from tests.engine.faults_site import Site
+from tests.engine.rolling_load import Mix
 from tests.engine.stack import Stack, brought_up
 from tests.engine.test_up import MODEL
 
@@ -54,11 +55,9 @@ def settings_of(fault: Fault) -> Mapping[str, Mapping[str, Any]]:
     return changes
 
 
-def kinds_of(fault: Fault) -> tuple[Kind, ...]:
-    """Return the clients that ask meanwhile."""
-    if fault.what.queues:
-        return (Kind(clients=QUEUED, tokens=LONG_TOKENS),)
-    return ordinary(paced=fault.what.paced)
+def mix_of(fault: Fault) -> Mix:
+    """Return who asks meanwhile."""
+    return replace(MIX, clients=0, streams=QUEUED) if fault.what.queues else MIX
 
 
 def chosen(only: Sequence[str], runs: int) -> Iterator[Fault]:
@@ -80,7 +79,7 @@ def measure_all(stack: Stack, only: Sequence[str], runs: int) -> Iterator[Measur
             if done.status:
                 raise RuntimeError(done.output)
         before = settings
-        measured = asyncio.run(measure(Site(stack), fault, kinds_of(fault)))
+        measured = measure(Site(stack), fault, mix_of(fault))
         healed = measured.healed_s is not None
         yield measured
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from tests.engine.bench_clients import CLIENTS, LONG_TOKENS, SHORT_TOKENS, STREAMS
+from tests.engine.bench_rolling import MIX
 from tests.engine.faults_goals import Verdict
 from tests.engine.faults_measured import Down, Measured, kinds, seconds
 
@@ -13,8 +13,8 @@ _HEAD = (
     "request that was lost.",
     "Two instances of one core each (three for the killing request) serve the small development "
     "model behind one Nginx; `--load-delay 30` makes each load for more than 30 s.",
-    f"{CLIENTS} clients ask for {SHORT_TOKENS} tokens without pause, and {STREAMS} streams of "
-    f"{LONG_TOKENS} tokens run meanwhile.",
+    f"{MIX.clients} clients ask for {MIX.short_tokens} tokens without pause, and {MIX.streams} "
+    f"streams of {MIX.long_tokens} tokens run meanwhile.",
     "No client sends anything twice; lost is what was refused, answered with another status than "
     "200, or cut before its finish reason and `[DONE]`.",
     "Times are seconds from the fault.",
@@ -128,8 +128,8 @@ def _hostile(one: Measured) -> Iterator[str]:
 def _queue(one: Measured) -> Iterator[str]:
     yield from ("", "## A long queue", "")
     yield (
-        f"With `server.max-concurrency: 2`, {len(one.requests)} requests of {LONG_TOKENS} tokens "
-        f"waited for up to {one.longest_wait_s:.0f} s for their first token; "
+        f"With `server.max-concurrency: 2`, {len(one.requests)} requests of {MIX.long_tokens} "
+        f"tokens waited for up to {one.longest_wait_s:.0f} s for their first token; "
         f"{len(one.downs)} instances were closed or restarted, and {kinds(one.lost + one.failed)} "
         "requests were lost."
     )

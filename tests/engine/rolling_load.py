@@ -1,4 +1,4 @@
-"""The load under which updates are measured and tested: short requests and long streams."""
+"""The load under which updates and faults are measured: short requests and long streams."""
 
 import asyncio
 import math
@@ -54,9 +54,26 @@ class Clients:
     """
 
     def __init__(
-        self, endpoint: str, mix: Mix, *, pooled: bool = True, paced: bool = False
+        self,
+        endpoint: str,
+        mix: Mix,
+        *,
+        pooled: bool = True,
+        paced: bool = False,
+        model: str = MODEL,
+        timeout_s: float | None = None,
     ) -> None:
-        """Ask at *endpoint*; short requests share connections where they are *pooled*."""
+        """
+        Make the clients.
+
+        Args:
+            endpoint: where they ask.
+            mix: who asks how much.
+            pooled: whether short requests share connections.
+            paced: whether requests begin at the pace of `PACED`.
+            model: that is asked.
+            timeout_s: the longest that a whole answer is waited for; None: as long as it takes.
+        """
         rates = PACED if paced else (math.inf, math.inf)
         kinds = (
             (mix.short_tokens, mix.clients, Connections.POOLED if pooled else Connections.NEW),
@@ -65,13 +82,14 @@ class Clients:
         self._loads = tuple(
             Load(
                 url=f"{endpoint}/chat/completions",
-                model=MODEL,
+                model=model,
                 prompts=random_prompts(500, seed, inputs=24, outputs=tokens),
                 repeat=True,
                 request_rate=rate,
                 seed=seed,
                 max_concurrency=count,
                 connections=connections,
+                timeout_s=timeout_s,
                 # What is in flight at the end is waited for, so that none of it goes uncounted.
                 grace_s=600,
                 ignore_eos=True,
@@ -79,6 +97,7 @@ class Clients:
             for seed, (rate, (tokens, count, connections)) in enumerate(
                 zip(rates, kinds, strict=True)
             )
+            if count
         )
         self._loop = asyncio.new_event_loop()
         self._stop = Stop()
@@ -111,9 +130,16 @@ class Clients:
         self._answered.clear()
         self._wait(lambda: self._answered.total() >= count)
 
-    def end(self) -> list[Record]:
-        """Ask no more, wait for what is in flight, and return all requests."""
+    def end(self, *, cut: bool = False) -> list[Record]:
+        """
+        Ask no more, wait for what is in flight, and return all requests.
+
+        Args:
+            cut: what is in flight is not waited for: `bench.record.End.STOPPED`.
+        """
         self._set(self._stop.beginning)
+        if cut:
+            self._set(self._stop.waiting)
         return [record for one in self._runs.result() for record in one.records]
 
     async def _ask(self) -> list[Run]:

@@ -5,17 +5,16 @@ A short version of `bench_faults`: each fault once, on instances that load quick
 asserted. The tests follow each other on one stack, which each of them leaves whole.
 """
 
-import asyncio
 from collections.abc import Iterator
 
 import pytest
 
 from tests.engine import faults
-from tests.engine.bench_clients import ordinary
 from tests.engine.faults import VICTIM, Fault
 from tests.engine.faults_measure import measure
 from tests.engine.faults_measured import Measured
 from tests.engine.faults_site import Site
+from tests.engine.rolling_load import Mix
 from tests.engine.stack import Stack
 
 pytestmark = pytest.mark.engine
@@ -27,7 +26,7 @@ SETTINGS = {
     "balancer": {"port": 18165, "keepalive-min-timeout-s": 1},
     "rollout": {"start-timeout-s": 120, "drain-timeout-s": 60, "stop-timeout-s": 5},
 }
-KINDS = ordinary(clients=4, streams=4)
+MIX = Mix(clients=4, streams=4, short_tokens=16, long_tokens=100)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +52,7 @@ def site(stack: Stack) -> Site:
 
 def struck(site: Site, fault: Fault) -> Measured:
     """Strike *site*, and check that it serves as before with all its instances."""
-    measured = asyncio.run(measure(site, fault, KINDS))
+    measured = measure(site, fault, MIX)
     assert measured.healed_s is not None, measured.in_words()
     return measured
 

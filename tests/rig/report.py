@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from tests.engine.faults_measured import Measured, kinds
 from tests.engine.stack import ROOT
-from tests.rig.under_load import CLIENTS, STREAMS
+from tests.rig.under_load import MIX
 
 _FILE = ROOT / "docs" / "measurements" / "rig.md"
 _WRITE = "OVMS_NUMA_WRITE_RIG"
@@ -37,7 +37,7 @@ class Report:
     def write(self) -> None:
         """Write the rows to the file, where that was asked for."""
         if os.environ.get(_WRITE) == "1" and self.measured:
-            head = _HEAD.format(cpus=os.cpu_count(), clients=CLIENTS + STREAMS)
+            head = _HEAD.format(cpus=os.cpu_count(), clients=MIX.clients + MIX.streams)
             _FILE.write_text(head + "".join(map(_row, self.measured)))
 
 

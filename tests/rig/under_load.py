@@ -1,22 +1,19 @@
 """What a fault of the rig costs the requests of a few clients; it is emulated, and slow."""
 
-import asyncio
 import time
 from collections.abc import Callable
 
-from tests.engine.bench_clients import Clients, ordinary
 from tests.engine.bench_requests import Request
 from tests.engine.faults_measured import Measured, What
+from tests.engine.rolling_load import Clients, Mix
 from tests.rig.reached import Rig
 from tests.rig.serving import Served, seconds_until
 
-CLIENTS = 2
-STREAMS = 2
+MIX = Mix(clients=2, streams=2, short_tokens=16, long_tokens=200)
 FULL_S = 60.0
 """How long the disk is full."""
 MOST_LEFT_KIB = 1024
 
-_ANSWER_WITHIN_S = 300.0
 _PATIENCE_S = 240.0
 
 _FILL = """\
@@ -38,22 +35,16 @@ def struck(served: Served, name: str, strike: Callable[[], float]) -> Measured:
         name: of the fault.
         strike: makes it; returns when, as a monotonic time.
     """
-    return asyncio.run(_struck(served, name, strike))
-
-
-async def _struck(served: Served, name: str, strike: Callable[[], float]) -> Measured:
-    kinds = ordinary(paced=True, clients=CLIENTS, streams=STREAMS)
     endpoint = f"http://127.0.0.1:{served.port}/v3"
-    clients = Clients(endpoint, kinds, model=served.model, timeout_s=_PATIENCE_S)
-    clients.start()
-    await asyncio.wait_for(clients.until_all_answer(len(served.rows)), _ANSWER_WITHIN_S)
-    began = time.monotonic()
-    since = await asyncio.to_thread(strike)
-    healed_s = await asyncio.to_thread(seconds_until, served.all_answer, since=since)
-    await asyncio.wait_for(clients.until_all_answer(len(served.rows)), _ANSWER_WITHIN_S)
-    requests = tuple(Request.of(record, began) for record in await clients.end())
+    instances = len(served.rows)
+    with Clients(endpoint, MIX, paced=True, model=served.model, timeout_s=_PATIENCE_S) as clients:
+        clients.until_all_answer(instances)
+        began = time.monotonic()
+        healed_s = seconds_until(served.all_answer, since=strike())
+        clients.until_all_answer(instances)
+        requests = tuple(Request.of(record, began) for record in clients.end())
     return Measured(
-        what=What(name=name, instances=len(served.rows), balances=True, paced=True),
+        what=What(name=name, instances=instances, balances=True, paced=True),
         requests=requests,
         in_flight=sum(one.started <= 0 < one.ended for one in requests),
         began=sum(0 < one.started < healed_s for one in requests),

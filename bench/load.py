@@ -38,6 +38,7 @@ class Load:
         max_concurrency: the most requests in flight; None: no bound.
         connections: how requests share them.
         timeout_s: the longest that a request may take, in seconds; None: as long as it takes.
+        pause_s: how long the place of a failed request stays empty before the next one has it.
         duration_s: no request is begun after so many seconds; None: until all are.
         grace_s: how long requests in flight may go on after that, or after a stop.
         ignore_eos: ask the server to go on after the model's end token.
@@ -53,6 +54,7 @@ class Load:
     max_concurrency: int | None = None
     connections: Connections = Connections.POOLED
     timeout_s: float | None = None
+    pause_s: float = 0
     duration_s: float | None = None
     grace_s: float = 30
     ignore_eos: bool = False

@@ -178,6 +178,8 @@ class _Course:
         record = await ask(self._session, self._load, index, prompt)
         self.records.append(record)
         self._watch.ended(record)
+        if record.failed and self._load.pause_s:
+            await asyncio.sleep(self._load.pause_s)
 
     def _over(self, task: asyncio.Task[None]) -> None:
         self._in_flight.discard(task)

@@ -84,6 +84,16 @@ def test_a_failure_leaves_the_others_alone() -> None:
     assert sorted(one.end for one in outcome.records) == [End.DONE] * 3 + [End.STATUS] * 3
 
 
+def test_after_a_failure_its_place_stays_empty_for_a_while() -> None:
+    more: dict[str, Any] = {"repeat": True, "max_concurrency": 2, "duration_s": 0.3, "grace_s": 0.0}
+
+    _, outcome = ran(Script(status=503), 1, pause_s=60.0, **more)
+    _, undisturbed = ran(QUICK, 1, pause_s=60.0, **more)
+
+    assert [one.end for one in outcome.records] == [End.STATUS] * 2
+    assert len(undisturbed.records) > 2
+
+
 def test_prompts_are_repeated_until_the_time_is_over() -> None:
     server, outcome = ran(QUICK, 2, repeat=True, max_concurrency=1, duration_s=0.3)
 

@@ -67,7 +67,7 @@ def faults() -> Iterator[Fault]:
     yield of_server("503 for a minute", _asked_for("unavailable?seconds=60"))
     yield of_server("out of memory", _asked_for("memory"), kills=True)
     yield of_balancer("SIGKILL of an Nginx worker", WORKER)
-    yield of_balancer("SIGKILL of the Nginx master", MASTER, paced=True)
+    yield of_balancer("SIGKILL of the Nginx master", MASTER)
     yield of_balancer("SIGKILL of the watcher", WATCHER)
     yield Fault(
         what=What(name="hostile clients", downs=0, balances=True),
@@ -107,7 +107,7 @@ def of_server(
     return Fault(what=what, strike=strike, healed=_all_open_again)
 
 
-def of_balancer(name: str, words: str, *, paced: bool = False) -> Fault:
+def of_balancer(name: str, words: str) -> Fault:
     """Return the end of a process of the balancer: another one is there after it."""
 
     def strike(site: Site) -> Struck:
@@ -119,7 +119,7 @@ def of_balancer(name: str, words: str, *, paced: bool = False) -> Fault:
                     return Struck(at=site.kill(pid), gone=(words, pid))
         raise TimeoutError(f"the balancer has no process {words}")
 
-    what = What(name=name, kills=True, downs=0, balances=True, paced=paced)
+    what = What(name=name, kills=True, downs=0, balances=True)
     return Fault(what=what, strike=strike, healed=_another_is_there)
 
 

@@ -15,6 +15,8 @@ from tests.engine.rolling_load import Clients, Mix
 _SETTLE_S = 3.0
 _PATIENCE_S = 240.0
 """The longest that a client waits for its whole answer."""
+_PAUSE_S = 1.0
+"""How long a client waits after a failure; else it would ask a stack that is away all the time."""
 
 
 def measure(site: Site, fault: Fault, mix: Mix) -> Measured:
@@ -24,8 +26,7 @@ def measure(site: Site, fault: Fault, mix: Mix) -> Measured:
     Raises:
         TimeoutError: not every instance answered before it was struck.
     """
-    paced = fault.what.paced
-    with Clients(site.endpoint, mix, paced=paced, timeout_s=_PATIENCE_S) as clients:
+    with Clients(site.endpoint, mix, timeout_s=_PATIENCE_S, pause_s=_PAUSE_S) as clients:
         clients.until_all_answer(len(site.servers))
         with Openness(site.stack) as openness:
             time.sleep(_SETTLE_S)

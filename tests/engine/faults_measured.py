@@ -24,8 +24,6 @@ class What:
         downs: how many instances it may close or restart at most.
         queues: nothing goes wrong, but requests wait for more than a minute.
         balances: it strikes the balancer's own container, and not an instance.
-        paced: clients begin at a steady pace, as they would else ask a balancer that is away
-            thousands of times.
     """
 
     name: str
@@ -36,7 +34,6 @@ class What:
     downs: int = 1
     queues: bool = False
     balances: bool = False
-    paced: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

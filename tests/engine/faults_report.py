@@ -15,7 +15,8 @@ _HEAD = (
     "model behind one Nginx; `--load-delay 30` makes each load for more than 30 s.",
     f"{MIX.clients} clients ask for {MIX.short_tokens} tokens without pause, and {MIX.streams} "
     f"streams of {MIX.long_tokens} tokens run meanwhile.",
-    "No client sends anything twice; lost is what was refused, answered with another status than "
+    "A client whose request fails waits for a second; no client sends anything twice.",
+    "Lost is what was refused, answered with another status than "
     "200, or cut before its finish reason and `[DONE]`.",
     "Times are seconds from the fault.",
 )

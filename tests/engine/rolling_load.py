@@ -62,6 +62,7 @@ class Clients:
         paced: bool = False,
         model: str = MODEL,
         timeout_s: float | None = None,
+        pause_s: float = 0,
     ) -> None:
         """
         Make the clients.
@@ -73,6 +74,7 @@ class Clients:
             paced: whether requests begin at the pace of `PACED`.
             model: that is asked.
             timeout_s: the longest that a whole answer is waited for; None: as long as it takes.
+            pause_s: how long a client waits after a failed request.
         """
         rates = PACED if paced else (math.inf, math.inf)
         kinds = (
@@ -90,6 +92,7 @@ class Clients:
                 max_concurrency=count,
                 connections=connections,
                 timeout_s=timeout_s,
+                pause_s=pause_s,
                 # What is in flight at the end is waited for, so that none of it goes uncounted.
                 grace_s=600,
                 ignore_eos=True,

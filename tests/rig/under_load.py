@@ -44,7 +44,7 @@ def struck(served: Served, name: str, strike: Callable[[], float]) -> Measured:
         clients.until_all_answer(instances)
         requests = tuple(Request.of(record, began) for record in clients.end())
     return Measured(
-        what=What(name=name, instances=instances, balances=True, paced=True),
+        what=What(name=name, instances=instances, balances=True),
         requests=requests,
         in_flight=sum(one.started <= 0 < one.ended for one in requests),
         began=sum(0 < one.started < healed_s for one in requests),

@@ -51,6 +51,7 @@ def verdicts(measured: Sequence[Measured], sockets: Sequence[str]) -> tuple[Verd
         _queue_is_no_hang([one for one in measured if one.what.queues]),
         _back(_restarted(measured)),
         _none_early(_restarted(measured)),
+        _only_struck(measured),
         _killed("unsent", 1, killers),
         _killed("waiting", 2, killers),
         Verdict(
@@ -68,10 +69,10 @@ def _restarted(measured: Sequence[Measured]) -> list[Down]:
 def _none_failed(goal: str, runs: Sequence[Measured]) -> Verdict:
     failed = sum(len(one.failed) for one in runs)
     new = sum(len(one.new) for one in runs)
-    worst = sorted({one.what.name for one in runs if one.failed})
+    worst = ", ".join(sorted({one.what.name for one in runs if one.failed}))
     return Verdict(
         goal=goal,
-        seen=_in_runs(f"{failed} of {new} failed", runs) + (f": {', '.join(worst)}" * bool(worst)),
+        seen=_in_runs(f"{failed} of {new} failed", runs) + (f": {worst}" if worst else ""),
         met=failed == 0 if runs else None,
     )
 
@@ -131,6 +132,16 @@ def _none_early(downs: Sequence[Down]) -> Verdict:
         goal="it gets no request before it has generated",
         seen=f"{early} in {len(downs)} restarts" if downs else "not measured",
         met=early == 0 if downs else None,
+    )
+
+
+def _only_struck(runs: Sequence[Measured]) -> Verdict:
+    others = [(one.what.name, down.instance) for one in runs for down in one.others]
+    where = ", ".join(sorted({name for name, _ in others}))
+    return Verdict(
+        goal="no instance is closed or restarted that nothing struck",
+        seen=_in_runs(f"{len(others)} were", runs) + (f": {where}" if others else ""),
+        met=not others if runs else None,
     )
 
 

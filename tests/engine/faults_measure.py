@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from bench.record import Record
 from tests.engine.bench_requests import Request
+from tests.engine.docker_events import DockerEvents
 from tests.engine.faults import Fault, Struck
 from tests.engine.faults_measured import Down, Measured
 from tests.engine.faults_seen import Seen
@@ -15,7 +16,7 @@ from tests.engine.rolling_load import Clients, Mix
 _SETTLE_S = 3.0
 _PATIENCE_S = 240.0
 """The longest that a client waits for its whole answer."""
-_PAUSE_S = 1.0
+_PAUSE_S = 0.2
 """How long a client waits after a failure; else it would ask a stack that is away all the time."""
 
 
@@ -26,7 +27,10 @@ def measure(site: Site, fault: Fault, mix: Mix) -> Measured:
     Raises:
         TimeoutError: not every instance answered before it was struck.
     """
-    with Clients(site.endpoint, mix, timeout_s=_PATIENCE_S, pause_s=_PAUSE_S) as clients:
+    with (
+        Clients(site.endpoint, mix, timeout_s=_PATIENCE_S, pause_s=_PAUSE_S) as clients,
+        DockerEvents(site.stack.client) as events,
+    ):
         clients.until_all_answer(len(site.servers))
         with Openness(site.stack) as openness:
             time.sleep(_SETTLE_S)
@@ -38,7 +42,7 @@ def measure(site: Site, fault: Fault, mix: Mix) -> Measured:
             healed_s = time.monotonic() - struck.at if healed else None
             healed = healed and _all_answer(clients, len(site.servers))
         records = clients.end(cut=fault.what.queues)
-    seen = Seen.of(site, struck, openness.looks)
+    seen = Seen.of(site, struck, openness.looks, events.seen)
     downs = tuple(seen.downs())
     if downs and not fault.what.balances:
         ends = [down.opened_s for down in downs]
@@ -53,6 +57,7 @@ def measure(site: Site, fault: Fault, mix: Mix) -> Measured:
         least_open=min(len(look.opened) for look in openness.looks if look.at > struck.at),
         healed_s=round(healed_s, 1) if healed and healed_s is not None else None,
         downs=downs,
+        victims=struck.victims,
         hostile=struck.hostile,
         killer_got=struck.killer_got,
     )

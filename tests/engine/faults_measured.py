@@ -45,10 +45,12 @@ class Down:
         instance: its name.
         reason: of the balancer's watcher.
         closed_s: when the balancer sent it no more requests; None: it was not closed.
-        restarted_s: when its container started again; None: it did not.
+        restarted_s: when its container first started again; None: it did not.
         load_s: from then until its models were loaded.
-        opened_s: when the balancer sent it requests again; None: it did not.
-        early: requests that were sent to it after it restarted and before that.
+        opened_s: when the balancer sent it requests again, for good; None: it did not.
+        closings: how often it was closed.
+        restarts: how often its container started again.
+        early: requests that were sent to it after it restarted and before it was opened.
         out_of_memory: whether the kernel ended it because it took too much memory.
     """
 
@@ -58,6 +60,8 @@ class Down:
     restarted_s: float | None = None
     load_s: float | None = None
     opened_s: float | None = None
+    closings: int = 0
+    restarts: int = 0
     early: int = 0
     out_of_memory: bool = False
 
@@ -95,6 +99,7 @@ class Measured:
         stuck: of these, those that were sent to a struck instance and got no answer from it.
         least_open: the fewest instances that were open at once.
         healed_s: when all was as before, in seconds from the fault; None: it never was.
+        victims: the instances that it struck, where that is known before.
         downs: the instances that it closed or restarted.
         hostile: what became of hostile clients.
         killer_got: what the client of the killing request got; else empty.
@@ -108,6 +113,7 @@ class Measured:
     least_open: int
     healed_s: float | None
     downs: tuple[Down, ...]
+    victims: tuple[str, ...] = ()
     hostile: tuple[Hostile, ...] = ()
     killer_got: str = ""
 
@@ -120,6 +126,14 @@ class Measured:
     def lost_waiting(self) -> tuple[Request, ...]:
         """Those of the lost ones that had no first token."""
         return tuple(one for one in self.lost if one.first is None)
+
+    @property
+    def others(self) -> tuple[Down, ...]:
+        """The instances that were closed or restarted although nothing struck them."""
+        if not self.victims and self.what.downs:
+            # Whoever served the killing request: as many as that may cost.
+            return self.downs[self.what.downs :]
+        return tuple(down for down in self.downs if down.instance not in self.victims)
 
     @property
     def new(self) -> tuple[Request, ...]:
@@ -151,7 +165,8 @@ class Measured:
         """Say in a line what came of it."""
         downs = ", ".join(
             f"{down.instance} closed {seconds(down.closed_s)} open {seconds(down.opened_s)} "
-            f"(load {seconds(down.load_s)}, early {down.early})"
+            f"(load {seconds(down.load_s)}, early {down.early}, closed {down.closings} times, "
+            f"restarted {down.restarts})"
             for down in self.downs
         )
         return (

@@ -15,7 +15,7 @@ _HEAD = (
     "model behind one Nginx; `--load-delay 30` makes each load for more than 30 s.",
     f"{MIX.clients} clients ask for {MIX.short_tokens} tokens without pause, and {MIX.streams} "
     f"streams of {MIX.long_tokens} tokens run meanwhile.",
-    "A client whose request fails waits for a second; no client sends anything twice.",
+    "A client whose request fails waits for 0.2 s; no client sends anything twice.",
     "Lost is what was refused, answered with another status than "
     "200, or cut before its finish reason and `[DONE]`.",
     "Times are seconds from the fault.",
@@ -92,12 +92,16 @@ def _of_downs(downs: Sequence[Down]) -> tuple[str, ...]:
     return tuple(
         " / ".join(cells)
         for cells in (
-            [seconds(down.closed_s) for down in downs],
+            [_often(seconds(down.closed_s), down.closings) for down in downs],
             [seconds(down.opened_s) for down in downs],
             [seconds(down.load_s) for down in downs],
             [str(down.early) for down in downs],
         )
     )
+
+
+def _often(first: str, times: int) -> str:
+    return first if times < 2 else f"{first} ({times} times)"
 
 
 def _balancer_row(one: Measured) -> str:

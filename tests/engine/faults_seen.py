@@ -7,6 +7,7 @@ from typing import Protocol
 
 from tests.engine import balancer_log
 from tests.engine.balancer_log import BalancerLog, Sent
+from tests.engine.docker_events import Event
 from tests.engine.faults import Struck
 from tests.engine.faults_measured import Down
 from tests.engine.faults_site import Site
@@ -19,11 +20,12 @@ class Servers(Protocol):
     def upstream(self, instance: str) -> str:
         """Return ADDRESS:PORT of *instance*."""
 
-    def started(self) -> Mapping[str, float]:
-        """Return when each instance's container started."""
+    @property
+    def servers(self) -> Mapping[str, tuple[str, int]]:
+        """The instances, with their addresses and ports."""
 
     def loaded(self, instance: str, since: float) -> float | None:
-        """Return when a model of *instance* was last loaded."""
+        """Return when a model of *instance* was first loaded after *since*."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Seen:
         ahead: how far the wall clock is ahead of `time.monotonic`, which the looks have.
         looks: at the balancer's files.
         log: of the balancer, from then on.
+        starts: when the container of each instance started since.
         out_of_memory: the instances that the kernel ended a process of.
     """
 
@@ -45,15 +48,30 @@ class Seen:
     ahead: float
     looks: Sequence[Look]
     log: BalancerLog
-    out_of_memory: set[str]
+    starts: Mapping[str, Sequence[float]]
+    out_of_memory: frozenset[str]
 
     @classmethod
-    def of(cls, site: Site, struck: Struck, looks: Sequence[Look]) -> "Seen":
+    def of(
+        cls, site: Site, struck: Struck, looks: Sequence[Look], events: Sequence[Event]
+    ) -> "Seen":
         """Read what there is of a fault that is over."""
         ahead = time.time() - time.monotonic()
         at = struck.at + ahead
-        log = balancer_log.read(site.stack.container("balancer"), at)
-        return cls(site, at, ahead, looks, log, site.out_of_memory(at, time.time()))
+        names = {f"{site.stack.prefix}-{name}": name for name in site.servers}
+        its = [(names[one.container], one) for one in events if one.container in names]
+        return cls(
+            site=site,
+            struck_at=at,
+            ahead=ahead,
+            looks=looks,
+            log=balancer_log.read(site.stack.container("balancer"), at),
+            starts={
+                name: [one.at for of, one in its if of == name and one.action == "start"]
+                for name in site.servers
+            },
+            out_of_memory=frozenset(name for name, one in its if one.action == "oom"),
+        )
 
     def tried(self, sent: Sent, instances: Sequence[str]) -> bool:
         """Tell whether a request was sent to one of *instances*."""
@@ -74,34 +92,41 @@ class Seen:
 
     def downs(self) -> Iterator[Down]:
         """Tell of each instance that was closed or restarted."""
-        for name, started in self.site.started().items():
-            restarted = started if started > self.struck_at else None
-            closed = self._change(name, opened=False, after=self.struck_at)
-            if closed is None and restarted is None:
+        for name in self.site.servers:
+            starts = [at for at in self.starts.get(name, ()) if at > self.struck_at]
+            changes = self._changes(name)
+            if not changes and not starts:
                 continue
-            opened = closed and self._change(name, opened=True, after=closed)
-            loaded = restarted and self.site.loaded(name, restarted)
+            closings = [at for at, opened in changes if not opened]
+            openings = [at for at, opened in changes if opened]
+            restarted = min(starts, default=None)
+            loaded = None if restarted is None else self.site.loaded(name, restarted)
             yield Down(
                 instance=name,
                 reason=self._reason(name),
-                closed_s=self._since(closed),
+                closed_s=self._since(min(closings, default=None)),
                 restarted_s=self._since(restarted),
                 load_s=round(loaded - restarted, 1) if loaded and restarted else None,
-                opened_s=self._since(opened),
-                early=self._early(name, restarted, opened or loaded),
+                opened_s=self._since(changes[-1][0] if changes and changes[-1][1] else None),
+                closings=len(closings),
+                restarts=len(starts),
+                early=self._early(name, restarted, min(openings, default=loaded)),
                 out_of_memory=name in self.out_of_memory,
             )
 
-    def _change(self, name: str, *, opened: bool, after: float) -> float | None:
-        """Return when Nginx loaded that *name* is opened, or closed; None: it never was."""
-        before = after
+    def _changes(self, name: str) -> list[tuple[float, bool]]:
+        """Return when Nginx loaded that *name* is closed, and opened, since it struck."""
+        changes, is_open, before = [], True, self.struck_at
         for look in self.looks:
             at = look.at + self.ahead
-            if at > after and (name in look.opened) == opened:
+            if at <= self.struck_at:
+                continue
+            if (name in look.opened) != is_open:
+                is_open = not is_open
                 loaded = self.log.loaded_after(before)
-                return at if loaded is None or loaded > at + 1 else loaded
-            before = max(before, at)
-        return None
+                changes.append((at if loaded is None or loaded > at + 1 else loaded, is_open))
+            before = at
+        return changes
 
     def _reason(self, name: str) -> str:
         start = self.struck_at - self.ahead

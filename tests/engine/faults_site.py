@@ -116,26 +116,13 @@ class Site:
         finally:
             connection.close()
 
-    def started(self) -> Mapping[str, float]:
-        """Return when each instance's container started, in seconds of the wall clock."""
-        states = {name: self.stack.container(name).attrs["State"] for name in self.servers}
-        return {name: wall_time(state["StartedAt"]) or 0.0 for name, state in states.items()}
-
     def loaded(self, instance: str, since: float) -> float | None:
-        """Return when a model of *instance* was last loaded, in seconds of the wall clock."""
+        """Return when a model of *instance* was first loaded after *since*, of the wall clock."""
         container = self.stack.container(instance)
         log = container.logs(timestamps=True, since=int(since)).decode(errors="replace")
         lines = [line for line in log.splitlines() if "AVAILABLE after" in line]
         times = [at for line in lines if (at := wall_time(line.partition(" ")[0])) is not None]
-        return max((at for at in times if at > since), default=None)
-
-    def out_of_memory(self, since: float, until: float) -> set[str]:
-        """Return the instances of which the kernel killed a process for want of memory."""
-        events = self.stack.client.events(
-            since=int(since), until=int(until) + 1, filters={"event": "oom"}, decode=True
-        )
-        names = {event["Actor"]["Attributes"]["name"] for event in events}
-        return {name for name in self.servers if f"{self.stack.prefix}-{name}" in names}
+        return min((at for at in times if at > since), default=None)
 
     def sockets(self) -> list[str]:
         """Return the mounts of the stack's containers that are Docker's socket, or hold it."""

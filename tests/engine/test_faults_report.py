@@ -126,6 +126,34 @@ def test_requests_lost_before_their_first_token_count_with_retry_waiting_only() 
     assert verdict("no first token", measured(waiting, request(-1, "cut"))).met is True
 
 
+def test_an_instance_that_nothing_struck_is_not_to_be_closed() -> None:
+    other = Down(instance="b", closed_s=3.0, closings=1)
+    fine, not_fine = (
+        measured(KILL, victims=("a",), downs=downs) for downs in ((BACK,), (BACK, other))
+    )
+
+    assert verdict("nothing struck", fine).met is True
+    assert verdict("nothing struck", fine, not_fine) == Verdict(
+        goal="no instance is closed or restarted that nothing struck",
+        seen="1 were, in 2 runs: SIGKILL of a server",
+        met=False,
+    )
+
+
+def test_a_killing_request_strikes_as_many_as_it_may_cost() -> None:
+    what = What(name="a killing request", kills=True, downs=1)
+
+    assert verdict("nothing struck", measured(what)).met is True
+    assert verdict("nothing struck", measured(what, downs=(BACK, BACK))).met is False
+
+
+def test_a_fault_of_the_balancer_strikes_no_instance() -> None:
+    what = What(name="SIGKILL of the watcher", kills=True, balances=True, downs=0)
+
+    assert verdict("nothing struck", measured(what, downs=())).met is True
+    assert verdict("nothing struck", measured(what)).met is False
+
+
 @pytest.mark.parametrize(
     ("retry", "restarts", "met"),
     [

@@ -1,6 +1,6 @@
 """When an instance was down and what was sent to it, out of looks and log lines with times."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.engine.balancer_log import BalancerLog, Sent
@@ -17,16 +17,16 @@ ADDRESSES = {A: "10.0.0.1:8000", B: "10.0.0.2:8002"}
 
 @dataclass
 class Place:
-    """Stands in for a site: when its containers started, and when their models were loaded."""
+    """Stands in for a site: when its models were loaded."""
 
-    starts: Mapping[str, float] = field(default_factory=lambda: {A: 1.0, B: 1.0})
+    servers: Mapping[str, tuple[str, int]] = field(
+        default_factory=lambda: {A: ("10.0.0.1", 8000), B: ("10.0.0.2", 8002)}
+    )
+    starts: Mapping[str, Sequence[float]] = field(default_factory=dict)
     loads: Mapping[str, float] = field(default_factory=dict)
 
     def upstream(self, instance: str) -> str:
         return ADDRESSES[instance]
-
-    def started(self) -> Mapping[str, float]:
-        return self.starts
 
     def loaded(self, instance: str, since: float) -> float | None:
         at = self.loads.get(instance)
@@ -49,10 +49,10 @@ def seen(
     place: Place, looks: tuple[Look, ...], *requests: Sent, reloads: tuple[float, ...] = ()
 ) -> Seen:
     log = BalancerLog(sent=requests, reloads=tuple(STRUCK + at for at in reloads))
-    return Seen(place, STRUCK, AHEAD, looks, log, set())
+    return Seen(place, STRUCK, AHEAD, looks, log, place.starts, frozenset())
 
 
-CRASH = Place(starts={A: STRUCK + 1, B: 1.0}, loads={A: STRUCK + 31})
+CRASH = Place(starts={A: [1.0, STRUCK + 1]}, loads={A: STRUCK + 31})
 LOOKS = (
     look(-0.2, A, B),
     look(0.2, A, B),
@@ -72,6 +72,8 @@ def test_an_instance_is_closed_and_open_when_nginx_loaded_that_it_is() -> None:
         restarted_s=1.0,
         load_s=30.0,
         opened_s=32.0,
+        closings=1,
+        restarts=1,
     )
 
 
@@ -101,6 +103,16 @@ def test_an_instance_that_is_never_opened_again_has_no_time_of_that() -> None:
 
 def test_where_nothing_was_closed_or_restarted_nothing_is_down() -> None:
     assert list(seen(Place(), (look(0.2, A, B),)).downs()) == []
+
+
+def test_an_instance_that_flaps_is_open_when_it_stays_so() -> None:
+    again = (look(33, B), look(34, A, B))
+
+    (down,) = seen(CRASH, LOOKS + again, reloads=(0.4, 32.0, 32.9, 33.9)).downs()
+    (closed,) = seen(CRASH, LOOKS + again[:1], reloads=(0.4, 32.0, 32.9)).downs()
+
+    assert (down.closed_s, down.opened_s, down.closings) == (0.4, 33.9, 2)
+    assert (closed.opened_s, closed.closings) == (None, 2)
 
 
 def test_requests_before_an_instance_is_open_again_are_early_also_where_they_went_on() -> None:
@@ -139,7 +151,7 @@ def test_a_request_is_stuck_if_a_struck_instance_got_it_and_did_not_answer() -> 
 def test_the_kernel_s_kill_for_want_of_memory_is_told() -> None:
     log = BalancerLog(sent=(), reloads=())
 
-    (down,) = Seen(CRASH, STRUCK, AHEAD, LOOKS, log, {A}).downs()
+    (down,) = Seen(CRASH, STRUCK, AHEAD, LOOKS, log, CRASH.starts, frozenset({A})).downs()
 
     assert down.out_of_memory
 

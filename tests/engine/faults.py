@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -65,7 +66,7 @@ def faults() -> Iterator[Fault]:
     yield of_server("SIGSTOP of a server", _stop, hangs=True)
     yield of_server("every connection reset", _asked_for("reset"))
     yield of_server("503 for a minute", _asked_for("unavailable?seconds=60"))
-    yield of_server("out of memory", _asked_for("memory"), kills=True)
+    yield of_server("out of memory", _take_memory, kills=True)
     yield of_balancer("SIGKILL of an Nginx worker", WORKER)
     yield of_balancer("SIGKILL of the Nginx master", MASTER)
     yield of_balancer("SIGKILL of the watcher", WATCHER)
@@ -135,9 +136,20 @@ def _asked_for(fault: str) -> Callable[[Site], Struck]:
     return lambda site: Struck(at=site.ask_for(VICTIM, fault), victims=(VICTIM,))
 
 
+def _take_memory(site: Site) -> Struck:
+    """It strikes when the kernel ends the server, some seconds after that began to take memory."""
+    pid = site.server(VICTIM)
+    site.ask_for(VICTIM, "memory")
+    return Struck(at=site.until_one_ends([pid]), victims=(VICTIM,))
+
+
 def _send_deadly(site: Site) -> Struck:
-    at = time.monotonic()
-    return Struck(at=at, killer_got=site.send_deadly())
+    """It strikes when the first server reads it, some time after it was sent."""
+    pids = [site.server(name) for name in site.servers]
+    with ThreadPoolExecutor(max_workers=1) as client:
+        got = client.submit(site.send_deadly)
+        at = site.until_one_ends(pids)
+        return Struck(at=at, killer_got=got.result())
 
 
 def _harass(site: Site) -> Struck:

@@ -5,9 +5,10 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +19,11 @@ from tests.engine.test_up import MODEL
 
 SOCKETS = ("docker.sock", "containerd.sock")
 """What a path of a mount may not end with: who has that socket has the host."""
+
+_ENDS_WITHIN_S = 60.0
+_LOOK_S = 0.002
+_EXITING = 0x4
+"""PF_EXITING of the kernel's include/linux/sched.h: set before a process loses its connections."""
 
 _FOLDERS = ("/", "/run", "/run/containerd", "/var", "/var/run")
 
@@ -80,6 +86,20 @@ class Site:
         self._stopped.append(pid)
         return at
 
+    def until_one_ends(self, pids: Sequence[int]) -> float:
+        """
+        Wait until one of *pids* begins to end, and return when that was.
+
+        Raises:
+            TimeoutError: none did.
+        """
+        deadline = time.monotonic() + _ENDS_WITHIN_S
+        while time.monotonic() < deadline:
+            if not all(map(_goes_on, pids)):
+                return time.monotonic()
+            time.sleep(_LOOK_S)
+        raise TimeoutError(f"no process of {list(pids)} ended within {_ENDS_WITHIN_S:g} s")
+
     def go_on(self) -> None:
         """Let the stopped processes that are left go on."""
         for pid in self._stopped:
@@ -140,6 +160,15 @@ def is_socket(mount: Mapping[str, Any]) -> bool:
     """Tell whether a mount is Docker's socket or a folder that has it."""
     source = str(mount.get("Source", ""))
     return source.endswith(SOCKETS) or source in _FOLDERS
+
+
+def _goes_on(pid: int) -> bool:
+    """Tell whether a process is there and does not end yet; proc_pid_stat(5), field 9."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return False
+    return not int(fields[6]) & _EXITING
 
 
 def _processes(container: Any) -> Iterator[Process]:

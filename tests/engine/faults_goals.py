@@ -51,6 +51,7 @@ def verdicts(measured: Sequence[Measured], sockets: Sequence[str]) -> tuple[Verd
         _queue_is_no_hang([one for one in measured if one.what.queues]),
         _back(_restarted(measured)),
         _none_early(_restarted(measured)),
+        _none_kept(_restarted(measured)),
         _only_struck(measured),
         _killed("unsent", 1, killers),
         _killed("waiting", 2, killers),
@@ -129,9 +130,18 @@ def _back(downs: Sequence[Down]) -> Verdict:
 def _none_early(downs: Sequence[Down]) -> Verdict:
     early = sum(down.early for down in downs)
     return Verdict(
-        goal="it gets no request before it has generated",
+        goal="no request is sent to it before it has generated",
         seen=f"{early} in {len(downs)} restarts" if downs else "not measured",
         met=early == 0 if downs else None,
+    )
+
+
+def _none_kept(downs: Sequence[Down]) -> Verdict:
+    kept = sum(down.kept for down in downs)
+    return Verdict(
+        goal="what is sent to it before, and refused as it loads, another instance answers",
+        seen=f"{kept} stayed there, in {len(downs)} restarts" if downs else "not measured",
+        met=kept == 0 if downs else None,
     )
 
 

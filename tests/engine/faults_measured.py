@@ -50,7 +50,9 @@ class Down:
         opened_s: when the balancer sent it requests again, for good; None: it did not.
         closings: how often it was closed.
         restarts: how often its container started again.
-        early: requests that were sent to it after it restarted and before it was opened.
+        early: requests that were sent to it after it restarted and before it was opened, such as
+            those that a server which loads refuses, and that then go to another.
+        kept: those of them that stayed there, so that it made what their clients got.
         out_of_memory: whether the kernel ended it because it took too much memory.
     """
 
@@ -63,6 +65,7 @@ class Down:
     closings: int = 0
     restarts: int = 0
     early: int = 0
+    kept: int = 0
     out_of_memory: bool = False
 
 
@@ -165,7 +168,7 @@ class Measured:
         """Say in a line what came of it."""
         downs = ", ".join(
             f"{down.instance} closed {seconds(down.closed_s)} open {seconds(down.opened_s)} "
-            f"(load {seconds(down.load_s)}, early {down.early}, closed {down.closings} times, "
+            f"(load {seconds(down.load_s)}, early {down.early}, kept {down.kept}, closed {down.closings} times, "
             f"restarted {down.restarts})"
             for down in self.downs
         )

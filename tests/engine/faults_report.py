@@ -52,7 +52,8 @@ def render(measured: Sequence[Measured], goals: Sequence[Verdict], machine: Sequ
     lines += [
         *("", "## A server", ""),
         "Closed is when Nginx sent it no more requests, back when it sent it some again, early how "
-        "many it sent between the restart and that.",
+        "many it sent between the restart and that, and in brackets those that did not go on to "
+        "another.",
         "What was in flight is counted at the instances that the fault struck, by Nginx's log; "
         "stuck is what began after it and got no answer there.",
         *("", *_SERVERS, *map(_server_row, servers)),
@@ -95,7 +96,7 @@ def _of_downs(downs: Sequence[Down]) -> tuple[str, ...]:
             [_often(seconds(down.closed_s), down.closings) for down in downs],
             [seconds(down.opened_s) for down in downs],
             [seconds(down.load_s) for down in downs],
-            [str(down.early) for down in downs],
+            [f"{down.early} ({down.kept})" for down in downs],
         )
     )
 

@@ -101,6 +101,7 @@ class Seen:
             openings = [at for at, opened in changes if opened]
             restarted = min(starts, default=None)
             loaded = None if restarted is None else self.site.loaded(name, restarted)
+            early = self._early(name, restarted, min(openings, default=loaded))
             yield Down(
                 instance=name,
                 reason=self._reason(name),
@@ -110,7 +111,8 @@ class Seen:
                 opened_s=self._since(changes[-1][0] if changes and changes[-1][1] else None),
                 closings=len(closings),
                 restarts=len(starts),
-                early=self._early(name, restarted, min(openings, default=loaded)),
+                early=len(early),
+                kept=sum(sent.tries[-1][0] == self.site.upstream(name) for sent in early),
                 out_of_memory=name in self.out_of_memory,
             )
 
@@ -133,13 +135,15 @@ class Seen:
         reasons = [look.unwell.get(name, "") for look in self.looks if look.at > start]
         return next((reason for reason in reasons if reason), "")
 
-    def _early(self, name: str, restarted: float | None, served: float | None) -> int:
+    def _early(self, name: str, restarted: float | None, served: float | None) -> list[Sent]:
         if restarted is None:
-            return 0
+            return []
         end = float("inf") if served is None else served
-        return sum(
-            restarted < sent.began < end and self.tried(sent, (name,)) for sent in self.log.sent
-        )
+        return [
+            sent
+            for sent in self.log.sent
+            if restarted < sent.began < end and self.tried(sent, (name,))
+        ]
 
     def _since(self, at: float | None) -> float | None:
         return None if at is None else round(at - self.struck_at, 1)

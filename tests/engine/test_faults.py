@@ -58,10 +58,10 @@ def struck(site: Site, fault: Fault) -> Measured:
 
 
 def assert_mended(measured: Measured) -> None:
-    """Check that one instance was closed, restarted, and opened when it had generated."""
+    """Check that one instance was closed, restarted, and answered nothing before it generated."""
     (down,) = measured.downs
     assert None not in (down.closed_s, down.restarted_s, down.opened_s), measured.in_words()
-    assert down.early == 0, measured.in_words()
+    assert down.kept == 0, measured.in_words()
 
 
 def named(name: str, *, retry: str = "unsent") -> Fault:

@@ -110,11 +110,16 @@ def test_an_instance_is_back_within_its_load_time_and_15_s(
     assert verdict("is back", measured(KILL, downs=(down,))).met is met
 
 
-def test_a_request_before_it_has_generated_misses_a_goal() -> None:
-    down = Down(instance="a", restarted_s=1.0, load_s=33.0, opened_s=35.0, early=1)
+def test_a_request_before_it_has_generated_misses_one_goal_or_two() -> None:
+    passed, kept = (
+        Down(instance="a", restarted_s=1.0, load_s=33.0, opened_s=35.0, early=1, kept=count)
+        for count in (0, 1)
+    )
 
-    assert verdict("before it has generated", measured(KILL, downs=(down,))).met is False
     assert verdict("before it has generated", measured(KILL)).met is True
+    assert verdict("before it has generated", measured(KILL, downs=(passed,))).met is False
+    assert verdict("refused as it loads", measured(KILL, downs=(passed,))).met is True
+    assert verdict("refused as it loads", measured(KILL, downs=(kept,))).met is False
 
 
 def test_requests_lost_before_their_first_token_count_with_retry_waiting_only() -> None:
@@ -232,7 +237,7 @@ def test_the_page_has_a_row_of_each_run_and_a_word_for_each_goal() -> None:
 
     assert "| no container mounts the Docker socket | no mount of it | met |" in page
     assert (
-        "| SIGKILL of a server | unsent | 1 | 1 (1 cut) | 0 | 1 | 0 |  | 0.4 | 35.0 | 33.0 | 0 "
+        "| SIGKILL of a server | unsent | 1 | 1 (1 cut) | 0 | 1 | 0 |  | 0.4 | 35.0 | 33.0 | 0 (0) "
         "| 1 of 2 |" in page
     )
     assert "| 1 (1.0%) | 0.4 |" in page

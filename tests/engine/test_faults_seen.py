@@ -115,7 +115,7 @@ def test_an_instance_that_flaps_is_open_when_it_stays_so() -> None:
     assert (closed.opened_s, closed.closings) == (None, 2)
 
 
-def test_requests_before_an_instance_is_open_again_are_early_also_where_they_went_on() -> None:
+def test_requests_before_an_instance_is_open_again_are_early_and_kept_unless_they_went_on() -> None:
     requests = (
         sent(0.5, (A, "502"), (B, "200")),
         sent(5, (A, "404"), (B, "200")),
@@ -126,7 +126,7 @@ def test_requests_before_an_instance_is_open_again_are_early_also_where_they_wen
 
     (down,) = seen(CRASH, LOOKS, *requests, reloads=(0.4, 32.0)).downs()
 
-    assert down.early == 2
+    assert (down.early, down.kept) == (2, 1)
 
 
 def test_new_requests_are_those_that_began_between_the_fault_and_the_end_of_it() -> None:

@@ -168,8 +168,8 @@ class Measured:
         """Say in a line what came of it."""
         downs = ", ".join(
             f"{down.instance} closed {seconds(down.closed_s)} open {seconds(down.opened_s)} "
-            f"(load {seconds(down.load_s)}, early {down.early}, kept {down.kept}, closed {down.closings} times, "
-            f"restarted {down.restarts})"
+            f"(load {seconds(down.load_s)}, early {down.early}, kept {down.kept}, "
+            f"closed {down.closings} times, restarted {down.restarts})"
             for down in self.downs
         )
         return (

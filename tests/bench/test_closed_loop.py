@@ -77,7 +77,8 @@ def test_a_pooled_client_has_one_connection_and_another_one_a_request(*, pooled:
 
     came = sum(1 for _, _, change in events if change > 0)
     assert asked.failures == []
-    assert connections == (2 if pooled else came)
+    # At the end each client may have made one more, on which no request has come yet.
+    assert connections in ([2] if pooled else range(came, came + 3))
 
 
 def test_a_server_streams_as_many_tokens_as_are_asked_for_and_nothing_before_the_first() -> None:

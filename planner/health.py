@@ -6,9 +6,6 @@ LOOK_S, LOOKS = 2.5, 3
 EVERY_S, WITHIN_S = 3, 30
 """How often Docker looks, and when it gives a look up."""
 
-BUSY_S = 60
-"""How long a server that uses its CPUs may leave every look unanswered."""
-
 # As the container's user, so that no capability is needed; `kill -9 -1` reaches all of its
 # processes but Docker's init, which then ends the container.
 _SCRIPT = """\
@@ -34,7 +31,7 @@ while true; do
     if [ $look -eq {looks} ]; then
         if [ ! -e /tmp/silent ]; then echo "$now" > /tmp/silent; fi
         if [ $(($(ticks) - before)) -lt {idle_ticks} ] ||
-            [ $(($(date +%s) - $(cat /tmp/silent))) -ge {busy_s} ]; then kill -9 -1; fi
+            [ $(($(date +%s) - $(cat /tmp/silent))) -ge {silence_s} ]; then kill -9 -1; fi
         exit 1
     fi
     look=$((look + 1))
@@ -62,23 +59,22 @@ def health_check(port: int, *, silence_s: int) -> str:
     Render the health check of an instance, for the shell of its image, which needs ``curl``.
 
     A server is hung that leaves three looks in a row unanswered, or cuts them, and uses no CPU
-    meanwhile: one that does is slow, and is given a minute. So is one that has requests in progress
-    and has answered nothing for *silence_s* seconds. Health and metrics are answered by other
-    threads than those that generate, so that a long queue is no hang. A port that refuses, and a
-    server that is loading, are none either.
+    meanwhile. One that does is slow: it is hung where all looks of *silence_s* seconds got no
+    answer, as is one that has requests in progress and has answered none of them for so long.
+    Health and metrics are answered by other threads than those that generate, so that a long queue
+    is no hang. A port that refuses, and a server that is loading, are none either.
 
     Source: src/drogon_http_server.cpp and docs/metrics.md of OVMS; libcurl-errors(3): 28 is a
     time-out, and 52, 55 and 56 are a connection that was cut.
 
     Args:
         port: that the server listens on.
-        silence_s: how long it may answer nothing while requests are in progress.
+        silence_s: how long a server may answer nothing while it works, or seems to.
     """
     return _SCRIPT.format(
         port=port,
         look_s=LOOK_S,
         looks=LOOKS,
         idle_ticks=_IDLE_TICKS,
-        busy_s=BUSY_S,
         silence_s=silence_s,
     )

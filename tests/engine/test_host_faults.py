@@ -172,6 +172,8 @@ _MASKS = {
     r"(?<=legacy build: ).*(?=no space left on device)": "(the engine's words): ",
     r"(?<=Its last log lines:\n)(?: {8}.*\n)+": "        (log)\n",
     r"\d+(?= MiB left)": "(some)",
+    # Whether Docker ended before a request of it, or in the middle.
+    r"(?<=any more )\((?:No such file or directory|Connection reset by peer)\)": "(why)",
     r"engine\d+(?=/)": "engine",
     r"(?<=-)[0-9a-f]{12}-[0-9a-f]{8}\b": "(hash)-(id)",
     r"(?<=-)[0-9a-f]{12}\b": "(hash)",

@@ -98,7 +98,7 @@ weights-report: setup-dev ## Measure on the rig (`make rig`) where weights lie; 
 bench-hosts: setup-dev setup ## Time no-change previews of one host and of four; needs root; 6 minutes.
 	@$(VENV)/python -m tests.engine.bench_hosts
 
-bench-rolling: setup-dev setup ## Measure what updates cost requests; writes docs/measurements/rolling.md; 30 minutes.
+bench-rolling: setup-dev setup ## Measure what updates cost requests; writes docs/measurements/rolling.md; 15 minutes.
 	@$(VENV)/python -m tests.engine.bench_rolling --output docs/measurements/rolling.md
 
 bench-faults: setup-dev setup ## Measure what faults cost requests; writes docs/measurements/faults.md; 40 minutes.

@@ -18,7 +18,11 @@ trap 'kill -s QUIT "$nginx"' QUIT
 trap 'kill -s TERM "$nginx"' TERM INT
 
 while kill -0 "$nginx" 2>/dev/null; do
-    { if sh current/watch.sh "$PWD"; then sleep 0.5; else sleep 0.1; fi; } &
+    {
+        sh current/watch.sh "$PWD"
+        # 3: the next look is to follow at once.
+        if [ $? -eq 3 ]; then sleep 0.1; else sleep 0.5; fi
+    } &
     # Ends early where a signal comes.
     wait "$!"
 done

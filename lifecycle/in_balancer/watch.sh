@@ -4,7 +4,8 @@
 #
 # A member that does not serve gets a mark, unwell/INSTANCE with the reason, which closes it. The
 # mark is taken away once each of its models is ready and has generated a token. Members that an
-# update or an operator closed are left to them. Fails where the next look is to follow at once.
+# update or an operator closed are left to them. Exits with 3 where the next look is to follow at
+# once.
 set -eu
 cd "$1"
 
@@ -109,4 +110,4 @@ while read -r verdict name rest; do
     esac
 done < "$state/verdicts"
 if [ -e "$closing" ]; then change "$closing"; fi
-[ -z "$again" ]
+if [ -n "$again" ]; then exit 3; fi

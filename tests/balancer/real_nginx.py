@@ -172,9 +172,9 @@ def running_nginx(image: str, *, watched: bool) -> Iterator[RealNginx]:
         watched: with the watcher, as in a stack; else with nothing that closes a member.
     """
     link = reach(Where(docker="unix:///var/run/docker.sock"))
+    alone(NAME)
+    _clear(link.client)
     with ExitStack() as made:
-        made.enter_context(alone(NAME))
-        _clear(link.client)
         pool = IPAMPool(subnet=SUBNET, gateway=GATEWAY)
         network = link.client.networks.create(NAME, ipam=IPAMConfig(pool_configs=[pool]))
         made.callback(network.remove)

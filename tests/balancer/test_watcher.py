@@ -24,9 +24,16 @@ def reason(nginx: RealNginx, name: str = FIRST) -> str | None:
 
 
 def wait_until_closed(nginx: RealNginx) -> str:
-    wait_until(lambda: reason(nginx) is not None)
+    """Return the reason; one that generates may be open again soon."""
+    seen: list[str | None] = []
+
+    def closed() -> bool:
+        seen.append(reason(nginx))
+        return seen[-1] is not None
+
+    wait_until(closed)
     nginx.settle()
-    return reason(nginx) or ""
+    return seen[-1] or ""
 
 
 def wait_until_open(nginx: RealNginx) -> None:

@@ -126,6 +126,6 @@ class ImageSettings(Section):
 
     base: Annotated[str, AfterValidator(lambda image: check_image(image, "local"))] = Field(
         default="local",
-        description="Debian 13 image reference with tag or digest; or local, a root file system "
-        "made from packages.",
+        description="Debian 13 image reference with tag or digest, which has curl and python3; or "
+        "local, a root file system made from packages.",
     )

@@ -35,7 +35,7 @@ def release(servers: Sequence[ScriptedServer], held: Sequence[http.client.HTTPCo
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "what the test waits for did not happen"
         time.sleep(0.02)

@@ -23,9 +23,8 @@ def image() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def running(image: str, request: pytest.FixtureRequest) -> Iterator[RealNginx]:
-    """Nginx; with the watcher where the module is about it."""
-    watched = request.module.__name__.endswith("test_watcher")
-    with running_nginx(image, watched=watched) as nginx:
+    """Nginx; with the watcher where the module says that it is WATCHED."""
+    with running_nginx(image, watched=getattr(request.module, "WATCHED", False)) as nginx:
         yield nginx
 
 

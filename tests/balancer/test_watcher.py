@@ -1,56 +1,26 @@
 """What the watcher does to members that stop serving, in the balancer's own container."""
 
-import os
-import signal
-
 import pytest
 
 from lifecycle.member import cordon_path, member_path, render_member, unwell_path
-from tests.balancer.asking import release, statuses, wait_until
+from tests.balancer.asking import statuses, wait_until
 from tests.balancer.conftest import Serve
-from tests.balancer.real_nginx import MODEL, NOBODY, RealNginx, answer_of
+from tests.balancer.real_nginx import MODEL, NOBODY, RealNginx
 from tests.balancer.scripted_server import ScriptedServer
+from tests.balancer.watching import (
+    FIRST,
+    SECOND,
+    asked,
+    reason,
+    wait_until_closed,
+    wait_until_open,
+    watched,
+)
 
 pytestmark = pytest.mark.engine
 
-FIRST, SECOND = "local-node0-0", "local-node0-1"
+WATCHED = True
 BUSY = 'ovms_current_graphs{name="m"} 3.0\novms_responses{name="m",method="Stream"} '
-
-
-def reason(nginx: RealNginx, name: str = FIRST) -> str | None:
-    """Why the watcher holds the member closed; none: it does not."""
-    content = nginx.files().get(unwell_path(name))
-    return None if content is None else content.decode().strip()
-
-
-def wait_until_closed(nginx: RealNginx) -> str:
-    """Return the reason; one that generates may be open again soon."""
-    seen: list[str | None] = []
-
-    def closed() -> bool:
-        seen.append(reason(nginx))
-        return seen[-1] is not None
-
-    wait_until(closed)
-    nginx.settle()
-    return seen[-1] or ""
-
-
-def wait_until_open(nginx: RealNginx) -> None:
-    wait_until(lambda: reason(nginx) is None)
-    nginx.settle()
-
-
-def watched(server: ScriptedServer, looks: int = 9) -> None:
-    """Wait until the watcher looked so often at *server*; it closes none for silence before."""
-    before = server.looks
-    wait_until(lambda: server.looks >= before + looks)
-
-
-def asked(server: ScriptedServer, count: int) -> None:
-    """Wait until *server* was asked so often, whether it answers or not."""
-    before = server.asked
-    wait_until(lambda: server.asked >= before + count)
 
 
 def make_dead(server: ScriptedServer) -> None:
@@ -242,91 +212,3 @@ def test_with_affinity_too_a_closed_member_gets_nothing(nginx: RealNginx, serve:
     assert {answer.status for answer in answers} == {200}
     assert {answer.upstream for answer in answers} == {other.name}
     assert out.got == []
-
-
-def test_a_killed_look_is_followed_by_the_next(nginx: RealNginx, serve: Serve) -> None:
-    out, _ = serve(2)
-    held = nginx.send("hold")
-    watched(out)
-    for pid in processes(nginx, "watch.sh"):
-        os.kill(pid, signal.SIGKILL)
-
-    out.ready = 503
-
-    assert wait_until_closed(nginx)
-    out.ready = 200
-    wait_until_open(nginx)
-    release([out, _], [held])
-
-
-def test_a_killed_worker_is_replaced_and_a_killed_master_started_again(
-    nginx: RealNginx, serve: Serve
-) -> None:
-    for server in serve(2):
-        watched(server)
-    (worker, *_) = processes(nginx, "nginx: worker process")
-    os.kill(worker, signal.SIGKILL)
-    wait_until(lambda: worker not in processes(nginx, "nginx: worker process"))
-    assert statuses(nginx, 4) == {200: 4}
-    started = nginx.container.attrs["State"]["StartedAt"]
-
-    (master,) = processes(nginx, "nginx: master process")
-    os.kill(master, signal.SIGKILL)
-
-    wait_until(lambda: nginx.container.attrs["State"]["StartedAt"] != started)
-    wait_until(nginx.is_up)
-    assert statuses(nginx, 4) == {200: 4}
-
-
-def test_a_killed_worker_leaves_no_request_counted_against_the_limit(
-    nginx: RealNginx, serve: Serve
-) -> None:
-    """Also where more of them die."""
-    servers = serve(2)
-    nginx.configure(max_requests=4)
-    killed = died(nginx)
-    for _ in range(2):
-        held = [nginx.send("hold") for _ in range(4)]
-        wait_until(lambda: nginx.ask().status == 429)
-        workers = processes(nginx, "nginx: worker process")
-        for worker in workers:
-            os.kill(worker, signal.SIGKILL)
-        for one in held:
-            one.close()
-        killed += len(workers)
-
-        wait_until_died(nginx, killed)
-        nginx.settle()
-        assert statuses(nginx, 4) == {200: 4}
-    for server in servers:
-        server.release()
-
-
-def test_a_stop_lets_what_is_in_progress_end(nginx: RealNginx, serve: Serve) -> None:
-    servers = serve(1)
-    held = nginx.send("hold")
-    wait_until(lambda: servers[0].got == ["hold"])
-
-    nginx.container.kill(signal="SIGQUIT")
-    servers[0].release()
-
-    assert answer_of(held).status == 200
-    wait_until(lambda: nginx.container.status == "exited")
-    assert nginx.container.attrs["State"]["ExitCode"] == 0
-    nginx.container.start()
-    wait_until(nginx.is_up)
-
-
-def wait_until_died(nginx: RealNginx, count: int) -> None:
-    wait_until(lambda: died(nginx) == count)
-
-
-def died(nginx: RealNginx) -> int:
-    """How many workers died, as the watcher counted them."""
-    return int(nginx.files().get("died", b"0"))
-
-
-def processes(nginx: RealNginx, title: str) -> list[int]:
-    """The host's ids of the processes in the container whose command line has *title*."""
-    rows = nginx.container.top(ps_args="-o pid,args")["Processes"]
-    return [int(pid) for pid, args in rows if title in args]

@@ -1,6 +1,5 @@
 """Updates under clients that never ask twice: the short form of ``make bench-rolling``."""
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from planner.nginx.upstream import servers_of, values_of
+from tests.engine import balancer_log
+from tests.engine.balancer_log import Sent
 from tests.engine.rolling_changes import Change, tagged
 from tests.engine.rolling_load import LIGHT
 from tests.engine.rolling_measure import measure
@@ -22,22 +22,6 @@ pytestmark = pytest.mark.engine
 LOAD_DELAY_S = 10
 ROLLED = ("server image", "CPU sets", "server flag")
 RELOADED = ("balancer setting", "instances 2 → 3 → 2")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Logged:
-    """
-    A request as the balancer logged it.
-
-    Attributes:
-        tries: each server that it was sent to, with the status of its answer.
-        began: seconds since the epoch, to the second.
-        ended: the same.
-    """
-
-    tries: tuple[tuple[str, str], ...]
-    began: float
-    ended: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +39,7 @@ class Updated:
 
     measured: dict[str, Measured]
     runs: dict[str, tuple[Run, ...]]
-    logged: tuple[Logged, ...]
+    logged: tuple[Sent, ...]
     loading: dict[str, float]
 
 
@@ -84,7 +68,7 @@ def updated(created: tuple[Stack, Run]) -> Iterator[Updated]:
             yield Updated(
                 measured=measured,
                 runs=runs,
-                logged=tuple(_logged(stack, since)),
+                logged=balancer_log.read(stack.container("balancer"), since).sent,
                 loading=dict(_loading(stack)),
             )
         finally:
@@ -92,19 +76,6 @@ def updated(created: tuple[Stack, Run]) -> Iterator[Updated]:
             back = stack.up()
             stack.configure({})
             assert back.status == 0, back.output
-
-
-def _logged(stack: Stack, since: float) -> Iterator[Logged]:
-    text = stack.container("balancer").logs(stderr=False, since=int(since)).decode()
-    for line in text.splitlines():
-        told = json.loads(line)
-        ended = datetime.fromisoformat(told["time"]).timestamp()
-        servers, statuses = servers_of(told["upstream"]), values_of(told["upstream_status"])
-        yield Logged(
-            tries=tuple(zip(servers, statuses, strict=True)),
-            began=ended - float(told["seconds"]),
-            ended=ended,
-        )
 
 
 def _loading(stack: Stack) -> Iterator[tuple[str, float]]:

@@ -129,7 +129,7 @@ def _kill(site: Site) -> Struck:
 
 
 def _stop(site: Site) -> Struck:
-    return Struck(at=site.stop(site.server(VICTIM)), victims=(VICTIM,))
+    return Struck(at=site.stop(VICTIM), victims=(VICTIM,))
 
 
 def _asked_for(fault: str) -> Callable[[Site], Struck]:

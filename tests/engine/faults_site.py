@@ -65,8 +65,9 @@ class Site:
         """Return the number of the server's process in *instance*."""
         container = self.stack.container(instance)
         first = int(container.attrs["State"]["Pid"])
-        children = [one.pid for one in _processes(container) if one.parent == first]
-        return children[0] if container.attrs["HostConfig"]["Init"] else first
+        if not container.attrs["HostConfig"]["Init"]:
+            return first
+        return next(one.pid for one in _processes(container) if one.parent == first)
 
     def balancer(self, words: str) -> list[int]:
         """Return the processes of the balancer whose command has *words*, the oldest first."""
@@ -79,11 +80,14 @@ class Site:
         os.kill(pid, signal.SIGKILL)
         return at
 
-    def stop(self, pid: int) -> float:
-        """Stop a process as a hang does, and return when that was."""
+    def stop(self, instance: str) -> float:
+        """Stop the server of *instance*, and what it has begun, as a hang does; return when."""
+        server = self.server(instance)
+        begun = _processes(self.stack.container(instance))
+        self._stopped += [server, *(one.pid for one in begun if one.parent == server)]
         at = time.monotonic()
-        os.kill(pid, signal.SIGSTOP)
-        self._stopped.append(pid)
+        for pid in self._stopped:
+            os.kill(pid, signal.SIGSTOP)
         return at
 
     def until_one_ends(self, pids: Sequence[int]) -> float:

@@ -147,14 +147,9 @@ async def _steps(job: _Job, prompt: Tokens) -> AsyncIterator[AsyncIterator[Step]
     """Start the generation and lend its steps; whatever happens, it does not outlive this."""
     loop = asyncio.get_running_loop()
     arrived: asyncio.Queue[Step] = asyncio.Queue()
-    try:
-        cancel = job.generator.start(
-            prompt,
-            job.question.sampling,
-            lambda step: _post(loop, arrived, step),
-        )
-    except ValueError as error:
-        raise RequestError(400, str(error)) from None
+    cancel = job.generator.start(
+        prompt, job.question.sampling, lambda step: _post(loop, arrived, step)
+    )
     try:
         yield _until_finished(arrived)
     finally:

@@ -48,7 +48,7 @@ class Step:
     Attributes:
         tokens: the new tokens, in order; may be none.
         finish: why this is the last step, or None when it is not.
-        error: why there is no more, or None. A request that the cache could never hold has one.
+        error: why there is no more, or None. A request that the engine refuses has one.
     """
 
     tokens: Tokens
@@ -107,11 +107,9 @@ class Generator(Protocol):
         Args:
             prompt: at least one token.
             sampling: how to choose.
-            sink: is called from the engine's thread, last with a finish or an error. A cancelled
-                request may get no further call.
-
-        Raises:
-            ValueError: the engine refuses *sampling*.
+            sink: is called from a thread of the engine's, last with a finish or an error; an
+                error too where it refuses *prompt* or *sampling*. A cancelled request may get no
+                further call.
         """
 
     def load(self) -> Load:

@@ -1,6 +1,6 @@
 """When the container of an instance takes its server for hung, and has Docker start it again."""
 
-LOOK_S, LOOKS = 2.5, 3
+LOOK_S, LOOKS = 2.0, 3
 """How long the server may leave a look unanswered, and how often in a row."""
 
 EVERY_S, WITHIN_S = 3, 30
@@ -20,17 +20,21 @@ ticks() {{
     done
     echo $all
 }}
-now=$(date +%s) before=$(ticks) look=1
+now=$(date +%s) before=$(ticks) look=1 hangs='' slow=''
 while true; do
     ask /v2/health/live > /dev/null
     case $? in
         0) rm -f /tmp/silent; break ;;
-        28 | 52 | 55 | 56) ;;
+        28) hangs=yes slow=yes ;;
+        52 | 55 | 56) hangs=yes; sleep {look_s} ;;
+        # Refused, or reset so early that it looks so.
+        7) sleep {look_s} ;;
         *) rm -f /tmp/silent; exit 1 ;;
     esac
     if [ $look -eq {looks} ]; then
+        if [ ! $hangs ]; then rm -f /tmp/silent; exit 1; fi
         if [ ! -e /tmp/silent ]; then echo "$now" > /tmp/silent; fi
-        if [ $(($(ticks) - before)) -lt {idle_ticks} ] ||
+        if [ ! $slow ] || [ $(($(ticks) - before)) -lt {idle_ticks} ] ||
             [ $(($(date +%s) - $(cat /tmp/silent))) -ge {silence_s} ]; then kill -9 -1; fi
         exit 1
     fi
@@ -58,14 +62,14 @@ def health_check(port: int, *, silence_s: int) -> str:
     """
     Render the health check of an instance, for the shell of its image, which needs ``curl``.
 
-    A server is hung that leaves three looks in a row unanswered, or cuts them, and uses no CPU
+    A server is hung that cuts three looks in a row, or leaves them unanswered and uses no CPU
     meanwhile. One that does is slow: it is hung where all looks of *silence_s* seconds got no
     answer, as is one that has requests in progress and has answered none of them for so long.
     Health and metrics are answered by other threads than those that generate, so that a long queue
-    is no hang. A port that refuses, and a server that is loading, are none either.
+    is no hang. A port that refuses every look, and a server that is loading, are none either.
 
     Source: src/drogon_http_server.cpp and docs/metrics.md of OVMS; libcurl-errors(3): 28 is a
-    time-out, and 52, 55 and 56 are a connection that was cut.
+    time-out, 52, 55 and 56 are a connection that was cut, and 7 is one that was not made.
 
     Args:
         port: that the server listens on.

@@ -29,13 +29,14 @@ FILENAME ~ /\/before$/ {
     name = at[part[3]]
     is_metrics = part[4] == "metrics"
 }
-# What only a process that is not there, or does not serve yet, does: one look is enough.
+# What only a process that is not there, or does not serve, does: one look is enough.
 $3 == 7 { at_once[name] = "refused connections" }
+$3 == 52 || $3 == 55 || $3 == 56 { at_once[name] = "cut connections" }
 $3 == 0 && $2 != 200 && ! is_metrics {
     at_once[name] = "was not ready with the model " part[6] ": it answered " $2
 }
 $3 == 28 { fails[name] = "answered nothing within 1.5 s" }
-$3 != 0 && $3 != 7 && $3 != 28 { fails[name] = "cut connections" }
+$3 !~ /^(0|7|28|52|55|56)$/ { fails[name] = "answered no HTTP" }
 $3 == 0 && $2 == 200 && is_metrics { measured[name] = 1 }
 
 END {

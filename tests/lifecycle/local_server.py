@@ -8,6 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 # Status and body; none: no answer at all, ever.
 Answer = tuple[int, str] | None
+CUT: Answer = (0, "")
+"""The connection is closed instead of an answer."""
 
 
 @dataclass(kw_only=True)
@@ -43,6 +45,9 @@ def _handler(server: LocalServer) -> type[BaseHTTPRequestHandler]:
             answer = server.answer(request)
             if answer is None:
                 server.closing.wait(10)
+                return
+            if answer == CUT:
+                self.close_connection = True
                 return
             status, text = answer
             self.send_response(status)

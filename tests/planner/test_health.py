@@ -1,5 +1,6 @@
 """The health check of an instance, run by the shell beside a server that answers by a script."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from planner.health import LOOK_S, LOOKS, health_check
-from tests.lifecycle.local_server import Answer, LocalServer, serve
+from tests.lifecycle.local_server import CUT, Answer, LocalServer, serve
 
 LIVE, METRICS = "GET /v2/health/live", "GET /metrics"
 KILLED = "killed -9 -1\n"
@@ -34,7 +35,8 @@ def look(port: int, folder: Path, *, silence_s: int = 60) -> tuple[int, str]:
         text = text.replace(place, f"{folder}{place}")
         (folder / place.strip("/")).mkdir(exist_ok=True)
     # One look at a silent server is enough for a test; what is run else is as it is.
-    text = text.replace(f"--max-time {LOOK_S}", "--max-time 0.3").replace("sleep 0.5", "sleep 0")
+    text = text.replace(f"--max-time {LOOK_S}", "--max-time 0.3")
+    text = re.sub(rf"sleep (0\.5|{LOOK_S})", "sleep 0", text)
     # Where the real one is dead, this one would go on.
     text = text.replace("echo killed -9 -1;", "echo killed -9 -1; exit 1;")
     done = subprocess.run(["sh", "-c", text], capture_output=True, text=True, check=False)
@@ -94,6 +96,39 @@ def test_a_silent_one_that_uses_its_cpus_is_slow_and_is_killed_late(
         since.write_text(str(int(since.read_text()) - 90))
         seen += [look(server.port, tmp_path, silence_s=90)]
     assert seen == [(1, ""), (1, ""), (1, KILLED)]
+
+
+@needs_curl
+def test_one_that_cuts_all_looks_is_killed_whatever_it_uses(tmp_path: Path) -> None:
+    use_cpu(tmp_path, 1000)
+    asked: list[str] = []
+
+    def ask(request: str) -> None:
+        asked.append(request)
+        use_cpu(tmp_path, 1000 + 50 * len(asked))
+
+    server = LocalServer(answers={LIVE: [CUT]}, on_request=ask)
+    with serve(server):
+        assert look(server.port, tmp_path) == (1, KILLED)
+    assert asked == [LIVE] * LOOKS
+
+
+@pytest.mark.parametrize(
+    ("exits", "killed"),
+    [((7, 7, 7), ""), ((7, 56, 7), KILLED), ((56, 56, 0), ""), ((56, 6), "")],
+    ids=["refused", "reset, early or late", "answered at last", "no look at all"],
+)
+def test_a_connection_that_is_reset_may_look_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exits: tuple[int, ...], killed: str
+) -> None:
+    """By curl's exit codes, as which of both it sees is a matter of luck."""
+    curl, left = tmp_path / "curl", tmp_path / "exits"
+    curl.write_text(f"#!/bin/sh\ncode=$(head -n 1 {left})\nsed -i 1d {left}\nexit $code\n")
+    curl.chmod(0o755)
+    left.write_text("".join(f"{code}\n" for code in exits))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    assert look(1, tmp_path) == (int(0 not in exits), killed)
 
 
 @needs_curl

@@ -3,7 +3,8 @@
 #     sh run.sh DIRECTORY
 #
 # A look that ends in whatever way is followed by the next, so that nothing has to start the watcher
-# again. Where Nginx ends, this does, and Docker starts the container again.
+# again. Where Nginx's master process is killed, another one is started, and the workers of the first
+# end what they have. Where Nginx ends otherwise, this does, and Docker starts the container again.
 set -u
 cd "$1" || exit
 
@@ -12,12 +13,42 @@ for tool in awk curl flock; do
         { echo "the balancer's image has no $tool: use one that has (nginx on Debian)" >&2; exit 1; }
 done
 
-nginx -c "$PWD/current/nginx.conf" -g 'daemon off;' &
-nginx=$!
+start() {
+    nginx -c "$PWD/current/nginx.conf" -g 'daemon off;' &
+    nginx=$!
+}
+
+# The process ids of Nginx's workers that accept requests.
+workers() {
+    for process in /proc/[0-9]*; do
+        if [ "$(tr -d '\0' 2>/dev/null < "$process/cmdline")" = "nginx: worker process" ]; then
+            echo "${process#/proc/}"
+        fi
+    done
+}
+
+# Start another master where the first one was killed and its workers are left, which accept requests
+# all the while: it can listen beside them (reuseport), and takes over once it has workers too.
+begin_again() {
+    wait "$nginx"
+    if [ $? -le 128 ]; then return 1; fi
+    left=$(workers)
+    if [ -z "$left" ]; then return 1; fi
+    echo "run: Nginx's master process was killed; another one takes over" >&2
+    start
+    while [ "$(workers)" = "$left" ]; do
+        kill -0 "$nginx" 2>/dev/null || return 1
+        sleep 0.1
+    done
+    # shellcheck disable=SC2086
+    kill -s QUIT $left
+}
+
+start
 trap 'kill -s QUIT "$nginx"' QUIT
 trap 'kill -s TERM "$nginx"' TERM INT
 
-while kill -0 "$nginx" 2>/dev/null; do
+while kill -0 "$nginx" 2>/dev/null || begin_again; do
     {
         sh current/watch.sh "$PWD"
         # 3: the next look is to follow at once.

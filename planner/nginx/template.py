@@ -46,7 +46,7 @@ http {{
     include generation.conf;
 {limit_zone}{upstreams}
     server {{
-        listen {port} backlog=1024;
+        listen {port} backlog=1024 reuseport;
         client_header_timeout 10s;
         client_body_timeout 15s;
         send_timeout 60s;

@@ -2,10 +2,11 @@
 
 import os
 import signal
+from collections import Counter
 
 import pytest
 
-from tests.balancer.asking import release, statuses, wait_until
+from tests.balancer.asking import hold, release, statuses, wait_until
 from tests.balancer.conftest import Serve
 from tests.balancer.real_nginx import RealNginx, answer_of
 from tests.balancer.watching import wait_until_closed, wait_until_open, watched
@@ -13,6 +14,7 @@ from tests.balancer.watching import wait_until_closed, wait_until_open, watched
 pytestmark = pytest.mark.engine
 
 WATCHED = True
+MASTER, WORKER = "nginx: master process", "nginx: worker process"
 
 
 def test_a_killed_look_is_followed_by_the_next(nginx: RealNginx, serve: Serve) -> None:
@@ -30,19 +32,53 @@ def test_a_killed_look_is_followed_by_the_next(nginx: RealNginx, serve: Serve) -
     release([out, _], [held])
 
 
-def test_a_killed_worker_is_replaced_and_a_killed_master_started_again(
+def test_a_killed_worker_is_replaced(nginx: RealNginx, serve: Serve) -> None:
+    for server in serve(2):
+        watched(server)
+    (worker, *_) = processes(nginx, WORKER)
+
+    os.kill(worker, signal.SIGKILL)
+
+    wait_until(lambda: worker not in processes(nginx, WORKER))
+    assert statuses(nginx, 4) == {200: 4}
+
+
+def test_a_killed_master_is_replaced_while_its_workers_go_on(
+    nginx: RealNginx, serve: Serve
+) -> None:
+    servers = serve(2)
+    for server in servers:
+        watched(server)
+    started = nginx.container.attrs["State"]["StartedAt"]
+    held = hold(nginx, 2)
+    before = processes(nginx, WORKER)
+    (master,) = processes(nginx, MASTER)
+
+    os.kill(master, signal.SIGKILL)
+
+    seen: Counter[int] = Counter()
+    while not processes(nginx, MASTER):
+        seen += statuses(nginx, 1)
+    seen += statuses(nginx, 50)
+    assert set(seen) == {200}
+    # The next configuration reaches the workers that answer.
+    servers[0].ready = 503
+    assert wait_until_closed(nginx)
+    assert statuses(nginx, 6) == {200: 6}
+    release(servers, held)
+    wait_until(lambda: not set(before) & set(processes(nginx, WORKER)))
+    assert nginx.container.attrs["State"]["StartedAt"] == started
+
+
+def test_where_master_and_workers_are_killed_the_container_starts_again(
     nginx: RealNginx, serve: Serve
 ) -> None:
     for server in serve(2):
         watched(server)
-    (worker, *_) = processes(nginx, "nginx: worker process")
-    os.kill(worker, signal.SIGKILL)
-    wait_until(lambda: worker not in processes(nginx, "nginx: worker process"))
-    assert statuses(nginx, 4) == {200: 4}
     started = nginx.container.attrs["State"]["StartedAt"]
 
-    (master,) = processes(nginx, "nginx: master process")
-    os.kill(master, signal.SIGKILL)
+    for pid in (*processes(nginx, MASTER), *processes(nginx, WORKER)):
+        os.kill(pid, signal.SIGKILL)
 
     wait_until(lambda: nginx.container.attrs["State"]["StartedAt"] != started)
     wait_until(nginx.is_up)
@@ -59,7 +95,7 @@ def test_a_killed_worker_leaves_no_request_counted_against_the_limit(
     for _ in range(2):
         held = [nginx.send("hold") for _ in range(4)]
         wait_until(lambda: nginx.ask().status == 429)
-        workers = processes(nginx, "nginx: worker process")
+        workers = processes(nginx, WORKER)
         for worker in workers:
             os.kill(worker, signal.SIGKILL)
         for one in held:

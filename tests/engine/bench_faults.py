@@ -8,7 +8,6 @@ refused, answered with another status than 200, or cut before its end is counted
 
 import argparse
 import json
-import platform
 import sys
 import tempfile
 import time
@@ -98,14 +97,13 @@ def main(argv: Sequence[str]) -> int:
             Stack(name="bench-faults", folder=Path(folder) / "stack", settings=dict(SETTINGS))
         ) as stack,
     ):
-        machine = [f"Kernel {platform.release()}, Docker {stack.client.version()['Version']}."]
         for one in measure_all(stack, arguments.only, arguments.runs):
             measured.append(one)
             print(one.in_words(), file=sys.stderr, flush=True)
         sockets = Site(stack).sockets()
     took = f"`make bench-faults` took {(time.monotonic() - began) / 60:.0f} minutes."
     goals = verdicts(measured, sockets)
-    report = render(measured, goals, (about(), *machine, took))
+    report = render(measured, goals, (about(), took))
     if arguments.output is None:
         sys.stdout.write(report)
     else:

@@ -1,10 +1,18 @@
 """One request of a measurement, and what it was measured on."""
 
+import contextlib
 import os
 import platform
+import tomllib
 from dataclasses import dataclass
+from pathlib import Path
+
+import docker
 
 from bench.record import Record
+from engine.pins import PULUMI, dotted
+
+_IMAGES = Path(__file__).parents[2] / "images"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +51,15 @@ class Request:
 
 
 def about() -> str:
-    """Say on what it was measured."""
+    """Say on what it was measured, and with which versions."""
+    with contextlib.closing(docker.from_env()) as client:
+        engine = client.version()["Version"]
+    wanted = (_IMAGES / "devserver/requirements.in").read_text().splitlines()
+    genai = next(line for line in wanted if line.startswith("openvino-genai=="))
+    nginx = tomllib.loads((_IMAGES / "nginx/recipe.toml").read_text())["at-least"]["nginx"]
     load = " ".join(f"{value:.1f}" for value in os.getloadavg())
     return (
-        f"Machine: {len(os.sched_getaffinity(0))} CPUs, Python {platform.python_version()}, "
-        f"load at the end {load} (1, 5, 15 minutes)."
+        f"Machine: {len(os.sched_getaffinity(0))} CPUs, Linux {platform.release()}, "
+        f"Docker {engine}, Pulumi {dotted(PULUMI)}, Nginx {nginx}, {genai.replace('==', ' ')}, "
+        f"Python {platform.python_version()}; load at the end {load} (1, 5, 15 minutes)."
     )

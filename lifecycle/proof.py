@@ -2,10 +2,11 @@
 Where an instance really runs: the CPUs and memory nodes of every task of its server, and the
 NUMA nodes that its memory lies on (`lifecycle.pages`).
 
-Read from ``/proc`` inside the container, of the processes that own the server's port, because
-that is what the kernel enforces; ``docker inspect`` only repeats what was asked for. Fields:
-proc(5), `Cpus_allowed_list` and `Mems_allowed_list` of ``/proc/PID/task/TID/status``; socket
-tables: ``/proc/net/tcp`` (state 01 = established, 0A = listening; ports in hexadecimal).
+Read from ``/proc`` inside the container, of the processes that own the server's port and of those
+that they started, because that is what the kernel enforces; ``docker inspect`` only repeats what
+was asked for. Fields: proc(5), `Cpus_allowed_list` and `Mems_allowed_list` of
+``/proc/PID/task/TID/status``; ``/proc/PID/stat``, whose fourth field is the parent; socket tables:
+``/proc/net/tcp`` (state 01 = established, 0A = listening; ports in hexadecimal).
 """
 
 import re
@@ -103,9 +104,10 @@ def read(container: Container, port: int, *, measure: bool = True) -> Proof:
     Raises:
         CommandError: no process there owns the port, or ``/proc`` could not be read.
     """
-    pids = _owners(container, port)
-    if not pids:
+    owners = _owners(container, port)
+    if not owners:
         raise docker_host.CommandError(f"no process in the container listens on port {port}")
+    pids = _with_children(container, owners)
     statuses = "\n".join(
         # A task that ends between the listing and the `cat` is no fault.
         docker_host.run(container, "sh", "-c", f"cat /proc/{pid}/task/*/status 2>/dev/null || true")
@@ -142,7 +144,7 @@ def connections(
     )
 
 
-def _owners(container: Container, port: int) -> tuple[int, ...]:
+def _owners(container: Container, port: int) -> frozenset[int]:
     inodes = {
         row.inode for row in _sockets(container) if row.state == _LISTENING and row.port == port
     }
@@ -156,7 +158,19 @@ def _owners(container: Container, port: int) -> tuple[int, ...]:
             pid = int(header[1])
         elif (found := re.search(r"socket:\[(\d+)\]", line)) and found[1] in inodes:
             owners.add(pid)
-    return tuple(sorted(owners))
+    return frozenset(owners)
+
+
+def _with_children(container: Container, pids: frozenset[int]) -> tuple[int, ...]:
+    """Return *pids* and what they started, and so on: a server may compute in another process."""
+    stats = docker_host.run(container, "sh", "-c", "cat /proc/[0-9]*/stat 2>/dev/null || true")
+    # The second field is a name in parentheses, and may be anything.
+    rows = re.findall(r"^(\d+) \(.*\) \S (\d+) ", stats, re.MULTILINE)
+    found, before = pids, frozenset[int]()
+    while found != before:
+        before = found
+        found |= {int(pid) for pid, parent in rows if int(parent) in before}
+    return tuple(sorted(found))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,6 +53,25 @@ def test_the_proof_covers_every_task_of_the_process_that_owns_the_port(proc: Pat
     assert found.faults("0", "0") == ()
 
 
+def test_the_processes_that_it_started_count_too(proc: Path) -> None:
+    write_proc(proc, port=PORT, tasks={7: ONE})
+    parents = {1: 0, 7: 1, 20: 7, 21: 20, 22: 1}
+    for pid, parent in parents.items():
+        (proc / f"{pid}/task/{pid}").mkdir(parents=True, exist_ok=True)
+        (proc / f"{pid}/stat").write_text(f"{pid} (a (b) c) S {parent} 7 7 0 -1 4194560 9\n")
+        cpus = "0" if pid == 7 else str(pid - 19)
+        status = f"Cpus_allowed_list:\t{cpus}\nMems_allowed_list:\t0\n"
+        (proc / f"{pid}/task/{pid}/status").write_text(status)
+        (proc / f"{pid}/numa_maps").write_text(LOCAL)
+
+    found = proof.read(container(proc), PORT)
+
+    assert (found.cpus, found.tasks) == (("0", "1", "2"), 3)
+    one, three = parse_numa_maps(LOCAL), found.pages
+    assert three is not None
+    assert three.anonymous == {node: 3 * size for node, size in one.anonymous.items()}
+
+
 def test_other_processes_of_the_container_do_not_count(proc: Path) -> None:
     """An init process, or a command that somebody runs inside, may float."""
     write_proc(proc, port=PORT, tasks={7: ONE})

@@ -47,11 +47,10 @@ def load(folder: Path, scheduling: Scheduling) -> "Engine":
 
 
 def _start(channel: Connection) -> subprocess.Popen[bytes]:
-    os.set_inheritable(channel.fileno(), True)
-    # It inherits the sockets that the server listens on: who looks for the processes that own the
-    # port, to see their CPUs and memory, finds both.
+    # Without the sockets that the server listens on: they are to refuse as soon as it ends.
     return subprocess.Popen(  # noqa: S603 - this Python, a module of this package
-        [sys.executable, "-m", f"{__package__}.batch", str(channel.fileno())], close_fds=False
+        [sys.executable, "-m", f"{__package__}.batch", str(channel.fileno())],
+        pass_fds=[channel.fileno()],
     )
 
 

@@ -89,8 +89,6 @@ def bind(address: str, port: int, *, patience_s: float = _BUSY_S) -> socket.sock
                 raise
             time.sleep(min(0.2, patience_s))
         else:
-            # For the process that computes: `engine`.
-            listener.set_inheritable(True)
             return listener
 
 

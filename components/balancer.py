@@ -20,6 +20,8 @@ from components.seen import Seen
 from planner.nginx import LISTEN_PORT, OPEN_FILES
 
 _CONFIG = "/etc/ovms-numa"
+TMPFS = {"/tmp": "rw,noexec,nosuid,nodev,size=1g,mode=1777"}  # noqa: S108
+"""Also large requests lie there until they are sent on; the largest setting for one is 1 GiB."""
 
 
 class BalancerArgs(TypedDict):
@@ -149,7 +151,7 @@ class Balancer(pulumi.ComponentResource):
             command=["sh", f"{_CONFIG}/current/run.sh", _CONFIG],
             cpu_set=args["cpus"] or None,
             volumes=[docker.ContainerVolumeArgs(volume_name=volume.name, container_path=_CONFIG)],
-            tmpfs={"/tmp": "rw,noexec,nosuid,nodev,size=64m,mode=1777"},  # noqa: S108
+            tmpfs=TMPFS,
             networks_advanced=[
                 docker.ContainerNetworksAdvancedArgs(name=inner.name, ipv4_address=args["address"]),
                 docker.ContainerNetworksAdvancedArgs(name=outer.name),

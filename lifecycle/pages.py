@@ -9,7 +9,7 @@ of the kernel itself are not in it.
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from docker.models.containers import Container
@@ -23,7 +23,12 @@ _KIB, _MIB = 1 << 10, 1 << 20
 # Files without a disk behind them: shared memory, and the huge pages of no file.
 _MEMORY_FILES = ("/dev/shm/", "/dev/zero", "/memfd:", "/SYSV", "/anon_hugepage")  # noqa: S108
 # Its own tells a kernel that has none from a process that has ended.
-_READ = "if [ -e /proc/self/numa_maps ]; then cat {maps}; else echo none; fi"
+# A process that the server started may end meanwhile.
+_READ = """\
+if [ -e /proc/self/numa_maps ]
+then cat {maps} && {{ cat /dev/null {children} 2>/dev/null || true; }}
+else echo none
+fi"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +90,11 @@ def home_share(found: Pages | None, instance: str, memory_nodes: str | None) -> 
     return found.local_share(CpuSet.parse(home))
 
 
-def read(container: Container, pids: tuple[int, ...]) -> Pages | None:
+def read(
+    container: Container, pids: Collection[int], children: Collection[int] = ()
+) -> Pages | None:
     """
-    Read the pages of the processes *pids* of *container*, added up.
+    Read the pages of the processes *pids* of *container* and of their *children*, added up.
 
     Returns:
         None where the kernel does not tell: it was built without NUMA, or is older than 3.18.
@@ -95,10 +102,10 @@ def read(container: Container, pids: tuple[int, ...]) -> Pages | None:
     Raises:
         CommandError: it tells, but not this user, or the process has ended.
     """
-    maps = " ".join(f"/proc/{pid}/numa_maps" for pid in pids)
-    text = docker_host.run(container, "sh", "-c", _READ.format(maps=maps))
+    maps, theirs = (" ".join(f"/proc/{pid}/numa_maps" for pid in of) for of in (pids, children))
+    text = docker_host.run(container, "sh", "-c", _READ.format(maps=maps, children=theirs))
     if not text:
-        raise docker_host.CommandError(f"process {pids[0]} shows no memory")
+        raise docker_host.CommandError(f"process {min(pids)} shows no memory")
     # A kernel before 3.18 counts pages and does not say how large they are.
     return parse_numa_maps(text) if "kernelpagesize_kB" in text else None
 

@@ -108,6 +108,7 @@ def read(container: Container, port: int, *, measure: bool = True) -> Proof:
     if not owners:
         raise docker_host.CommandError(f"no process in the container listens on port {port}")
     pids = _with_children(container, owners)
+    children = [pid for pid in pids if pid not in owners]
     statuses = "\n".join(
         # A task that ends between the listing and the `cat` is no fault.
         docker_host.run(container, "sh", "-c", f"cat /proc/{pid}/task/*/status 2>/dev/null || true")
@@ -116,7 +117,7 @@ def read(container: Container, port: int, *, measure: bool = True) -> Proof:
     found = parse_statuses(statuses)
     if not found.tasks:
         raise docker_host.CommandError(f"the tasks of process {pids[0]} cannot be read")
-    return replace(found, pages=pages.read(container, pids)) if measure else found
+    return replace(found, pages=pages.read(container, owners, children)) if measure else found
 
 
 def parse_statuses(statuses: str) -> Proof:

@@ -14,19 +14,18 @@ ticks() {{
     all=0
     for process in /proc/[0-9]*; do
         if [ "$process" = "/proc/$$" ]; then continue; fi
-        used=$(sed 's/.*) //' "$process/stat" 2> /dev/null |
-            cut -d ' ' -f 12,13 --output-delimiter +)
-        all=$((all + ${{used:-0}}))
+        set -- $(sed 's/.*) //' "$process/stat" 2> /dev/null)
+        all=$((all + ${{12:-0}} + ${{13:-0}}))
     done
     echo $all
 }}
-now=$(date +%s) before=$(ticks) look=1 hangs='' slow=''
+now=$(date +%s) before=$(ticks) look=1 hangs='' idle={idle_ticks}
 while true; do
     ask /v2/health/live > /dev/null
     case $? in
         0) rm -f /tmp/silent; break ;;
-        28) hangs=yes slow=yes ;;
-        52 | 55 | 56) hangs=yes; sleep {look_s} ;;
+        28) hangs=yes ;;
+        52 | 55 | 56) hangs=yes idle={cutting_ticks}; sleep {look_s} ;;
         # Refused, or reset so early that it looks so.
         7) sleep {look_s} ;;
         *) rm -f /tmp/silent; exit 1 ;;
@@ -34,7 +33,7 @@ while true; do
     if [ $look -eq {looks} ]; then
         if [ ! $hangs ]; then rm -f /tmp/silent; exit 1; fi
         if [ ! -e /tmp/silent ]; then echo "$now" > /tmp/silent; fi
-        if [ ! $slow ] || [ $(($(ticks) - before)) -lt {idle_ticks} ] ||
+        if [ $(($(ticks) - before)) -lt $idle ] ||
             [ $(($(date +%s) - $(cat /tmp/silent))) -ge {silence_s} ]; then kill -9 -1; fi
         exit 1
     fi
@@ -54,16 +53,18 @@ fi
 """
 
 # Of 10 ms each: a hundredth of one CPU over the looks. What waits in vain uses less, and what is
-# merely slow, on a host that has too much to do, more.
+# merely slow, on a host that has too much to do, more. What cuts connections is not slow; but one
+# that generates cuts new ones too where it has no file left for them, and uses a CPU or more.
 _IDLE_TICKS = int(LOOK_S * LOOKS)
+_CUTTING_TICKS = 20 * _IDLE_TICKS
 
 
 def health_check(port: int, *, silence_s: int) -> str:
     """
     Render the health check of an instance, for the shell of its image, which needs ``curl``.
 
-    A server is hung that cuts three looks in a row, or leaves them unanswered and uses no CPU
-    meanwhile. One that does is slow: it is hung where all looks of *silence_s* seconds got no
+    A server is hung that leaves three looks in a row unanswered, or cuts them, and uses next to no
+    CPU meanwhile. One that does is busy: it is hung where all looks of *silence_s* seconds got no
     answer, as is one that has requests in progress and has answered none of them for so long.
     Health and metrics are answered by other threads than those that generate, so that a long queue
     is no hang. A port that refuses every look, and a server that is loading, are none either.
@@ -80,5 +81,6 @@ def health_check(port: int, *, silence_s: int) -> str:
         look_s=LOOK_S,
         looks=LOOKS,
         idle_ticks=_IDLE_TICKS,
+        cutting_ticks=_CUTTING_TICKS,
         silence_s=silence_s,
     )

@@ -63,5 +63,6 @@ rm -rf incoming-old-"$number"-*
 rm -rf "$incoming"
 # Of writers that were killed; those of the others that wait for the lock are young.
 find . -maxdepth 1 -name 'incoming-*' -mmin +60 -exec rm -rf {} +
-if [ "$reload" = yes ]; then nginx -q -c "$PWD/current/nginx.conf" -s reload; fi
+# Where the master has just been killed, the next one reads this generation anyway.
+if [ "$reload" = yes ]; then nginx -q -c "$PWD/current/nginx.conf" -s reload || true; fi
 echo "$number"

@@ -29,14 +29,15 @@ FILENAME ~ /\/before$/ {
     name = at[part[3]]
     is_metrics = part[4] == "metrics"
 }
-# What only a process that is not there, or does not serve, does: one look is enough.
+# What only a process that is not there, or does not serve yet, does: one look is enough. A cut is
+# that too as long as another one answers; a server without a file left cuts what is new.
 $3 == 7 { at_once[name] = "refused connections" }
-$3 == 52 || $3 == 55 || $3 == 56 { at_once[name] = "cut connections" }
 $3 == 0 && $2 != 200 && ! is_metrics {
     at_once[name] = "was not ready with the model " part[6] ": it answered " $2
 }
 $3 == 28 { fails[name] = "answered nothing within 1.5 s" }
-$3 !~ /^(0|7|28|52|55|56)$/ { fails[name] = "answered no HTTP" }
+$3 ~ /^(52|55|56)$/ { cuts[name] = fails[name] = "cut connections" }
+$3 ~ /^(1|8|18)$/ { fails[name] = "answered no HTTP" }
 $3 == 0 && $2 == 200 && is_metrics { measured[name] = 1 }
 
 END {
@@ -56,6 +57,8 @@ END {
             if (! is_bad) print "try", without_mark(line[name])
         } else if (name in at_once) {
             print "close", name, at_once[name]
+        } else if (name in cuts && others > 0) {
+            print "close", name, cuts[name]
         } else if (failed[name] > 1 && others > 0) {
             print "close", name, fails[name] ", twice in a row"
         } else if (! is_bad && others > 0 && running[name] > 0 && now - since[name] >= silence_s) {

@@ -18,35 +18,46 @@ start() {
     nginx=$!
 }
 
-# The process ids of Nginx's workers that accept requests.
+# The process ids of Nginx's workers, those that only end what they have included.
 workers() {
     for process in /proc/[0-9]*; do
-        if [ "$(tr -d '\0' 2>/dev/null < "$process/cmdline")" = "nginx: worker process" ]; then
-            echo "${process#/proc/}"
-        fi
+        case $(tr -d '\0' 2>/dev/null < "$process/cmdline") in
+            "nginx: worker process"*) echo "${process#/proc/}" ;;
+        esac
     done
 }
 
 # Start another master where the first one was killed and its workers are left, which accept requests
-# all the while: it can listen beside them (reuseport), and takes over once it has workers too.
+# all the while: it can listen beside them (reuseport), and takes over once it does.
 begin_again() {
     wait "$nginx"
-    if [ $? -le 128 ]; then return 1; fi
+    status=$?
+    if [ $status -le 128 ] || [ -n "$stopping" ]; then return 1; fi
     left=$(workers)
     if [ -z "$left" ]; then return 1; fi
     echo "run: Nginx's master process was killed; another one takes over" >&2
     start
-    while [ "$(workers)" = "$left" ]; do
+    # Written once its sockets listen.
+    while [ "$(cat /tmp/nginx.pid 2>/dev/null)" != "$nginx" ]; do
         kill -0 "$nginx" 2>/dev/null || return 1
         sleep 0.1
     done
     # shellcheck disable=SC2086
-    kill -s QUIT $left
+    kill -s QUIT $left 2>/dev/null
+    return 0
 }
 
+# shellcheck disable=SC2329 # The traps call it.
+stop() {
+    stopping=yes
+    kill -s "$1" "$nginx"
+}
+
+stopping=
+status=
 start
-trap 'kill -s QUIT "$nginx"' QUIT
-trap 'kill -s TERM "$nginx"' TERM INT
+trap 'stop QUIT' QUIT
+trap 'stop TERM' TERM INT
 
 while kill -0 "$nginx" 2>/dev/null || begin_again; do
     {
@@ -57,4 +68,6 @@ while kill -0 "$nginx" 2>/dev/null || begin_again; do
     # Ends early where a signal comes.
     wait "$!"
 done
-wait "$nginx"
+# What the workers of a killed master have still ends.
+while [ "$stopping" = yes ] && [ -n "$(workers)" ]; do sleep 0.2; done
+exit "$status"

@@ -9,7 +9,8 @@
 set -eu
 cd "$1"
 
-state=/tmp/watcher
+# Not in /tmp, which large requests may fill.
+state=/dev/shm/watcher
 mkdir -p "$state"
 generation=$(readlink current)
 # How long a request may be silent.
@@ -20,7 +21,7 @@ change() {
     incoming=$1
     shift
     # Where the disk is full, or a file was edited, the next look would fail in the same way.
-    flock -w 60 lock sh current/change.sh "$PWD" "$incoming" yes "$@" > "$state/changed" ||
+    flock -w 60 lock sh current/change.sh "$PWD" "$incoming" yes "$@" > /dev/null ||
         { sleep 5 && return 1; }
 }
 
@@ -50,8 +51,9 @@ fi
 
 # Requests in progress that a dead worker counted would count for ever; a reload takes none away.
 died=$(grep -c 'worker process [0-9]* exited on signal' /tmp/alerts.log 2>/dev/null || true)
+died=${died:-0}
 if grep -q limit_conn_zone "$generation/nginx.conf" &&
-    [ "${died:-0}" != "$(cat "$generation/died" 2>/dev/null || echo 0)" ]; then
+    [ "$died" != "$(cat "$generation/died" 2>/dev/null || echo 0)" ]; then
     mkdir -p incoming-died
     echo "$died" > incoming-died/died
     change incoming-died

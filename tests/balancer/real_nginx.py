@@ -13,6 +13,7 @@ from docker.models.containers import Container
 from docker.types import IPAMConfig, IPAMPool
 
 from components.arguments import NGINX_USER
+from components.balancer import TMPFS
 from lifecycle import balancer_config
 from lifecycle.member import (
     NGINX_CONF,
@@ -219,7 +220,7 @@ def _create(client: docker.DockerClient, image: str, volume: str, *, watched: bo
         read_only=True,
         cap_drop=["ALL"],
         security_opt=["no-new-privileges"],
-        tmpfs={"/tmp": "mode=1777"},  # noqa: S108
+        tmpfs=TMPFS,
         volumes={volume: {"bind": balancer_config.DIRECTORY, "mode": "rw"}},
         network=NAME,
         networking_config={NAME: client.api.create_endpoint_config(ipv4_address=ADDRESS)},

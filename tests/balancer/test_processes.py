@@ -35,11 +35,12 @@ def test_a_killed_look_is_followed_by_the_next(nginx: RealNginx, serve: Serve) -
 def test_a_killed_worker_is_replaced(nginx: RealNginx, serve: Serve) -> None:
     for server in serve(2):
         watched(server)
-    (worker, *_) = processes(nginx, WORKER)
+    (worker, *others) = processes(nginx, WORKER)
+    count = 1 + len(others)
 
     os.kill(worker, signal.SIGKILL)
 
-    wait_until(lambda: worker not in processes(nginx, WORKER))
+    wait_until(lambda: worker not in (now := processes(nginx, WORKER)) and len(now) == count)
     assert statuses(nginx, 4) == {200: 4}
 
 
@@ -57,8 +58,12 @@ def test_a_killed_master_is_replaced_while_its_workers_go_on(
     os.kill(master, signal.SIGKILL)
 
     seen: Counter[int] = Counter()
-    while not processes(nginx, MASTER):
-        seen += statuses(nginx, 1)
+
+    def another_is_there() -> bool:
+        seen.update(statuses(nginx, 1))
+        return bool(processes(nginx, MASTER))
+
+    wait_until(another_is_there)
     seen += statuses(nginx, 50)
     assert set(seen) == {200}
     # The next configuration reaches the workers that answer.

@@ -100,3 +100,15 @@ def test_a_server_gets_the_path_that_was_looked_at(nginx: RealNginx, serve: Serv
     nginx.ask(method="GET", path="/v1/config/reload/../../../v3/models?x=1")
 
     assert server.got == ["/v3/models?x=1"]
+
+
+def test_a_request_as_large_as_the_setting_allows_is_passed_on(
+    nginx: RealNginx, serve: Serve
+) -> None:
+    """It lies in the container until all of it is there."""
+    nginx.configure(max_body_mib=100)
+    (server,) = serve(1)
+    prompt = "a" * (90 << 20)
+
+    assert nginx.ask(prompt).status == 200
+    assert server.got == [prompt]

@@ -147,7 +147,7 @@ def test_where_no_other_answers_silence_closes_nothing(nginx: RealNginx, serve: 
 
     servers[0].die()
 
-    assert wait_until_closed(nginx) == "cut connections"
+    assert wait_until_closed(nginx) == "refused connections"
     assert reason(nginx, SECOND) is None
 
 

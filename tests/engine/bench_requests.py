@@ -1,9 +1,12 @@
 """One request of a measurement, and what it was measured on."""
 
 import contextlib
+import json
 import os
 import platform
+import sys
 import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +51,15 @@ class Request:
             instance=record.instance,
             error=record.error,
         )
+
+
+def publish(report: str, raw: Sequence[Mapping[str, object]], output: Path | None) -> None:
+    """Write *report* to *output*, and the *raw* numbers as JSON beside it; None: print it."""
+    if output is None:
+        sys.stdout.write(report)
+        return
+    output.write_text(report)
+    output.with_suffix(".json").write_text(json.dumps(raw) + "\n")
 
 
 def about() -> str:

@@ -7,14 +7,13 @@ refused, answered with another status than 200, or cut before its end is counted
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.engine.bench_requests import about
+from tests.engine.bench_requests import about, publish
 from tests.engine.rolling_changes import changes, copy_models, tagged
 from tests.engine.rolling_load import Mix
 from tests.engine.rolling_measure import measure
@@ -67,13 +66,7 @@ def main(argv: Sequence[str]) -> int:
         for one in measure_all(Path(folder), arguments.only):
             measured.append(one)
             print(one.in_words(), file=sys.stderr, flush=True)
-    report = render(measured, about())
-    if arguments.output is None:
-        sys.stdout.write(report)
-    else:
-        arguments.output.write_text(report)
-        raw = [one.to_json() for one in measured]
-        arguments.output.with_suffix(".json").write_text(json.dumps(raw) + "\n")
+    publish(render(measured, about()), [one.to_json() for one in measured], arguments.output)
     return int(any(one.lost for one in measured if not one.exempt))
 
 

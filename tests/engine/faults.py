@@ -31,15 +31,17 @@ class Struck:
 
     Attributes:
         at: when, in seconds of `time.monotonic`.
+        over: when what it killed had ended; as long as it ends, requests still reach it.
         victims: the instances that it struck, where that is known before.
-        gone: processes of the balancer that it ended, by their words.
+        gone: words of the processes of the balancer that it ended one of, and all that there were.
         hostile: what became of hostile clients.
         killer_got: what the client of the killing request got.
     """
 
     at: float
+    over: float | None = None
     victims: tuple[str, ...] = ()
-    gone: tuple[str, int] | None = None
+    gone: tuple[str, frozenset[int]] | None = None
     hostile: tuple[Hostile, ...] = ()
     killer_got: str = ""
 
@@ -116,8 +118,10 @@ def of_balancer(name: str, words: str) -> Fault:
         while time.monotonic() < deadline:
             # The watcher is a process for the time of a look, which may end meanwhile.
             with suppress(ProcessLookupError):
-                for pid in site.balancer(words):
-                    return Struck(at=site.kill(pid), gone=(words, pid))
+                if found := site.balancer(words):
+                    at = site.kill(found[0])
+                    over = site.until_ended(found[0])
+                    return Struck(at=at, over=over, gone=(words, frozenset(found)))
         raise TimeoutError(f"the balancer has no process {words}")
 
     what = What(name=name, kills=True, downs=0, balances=True)
@@ -125,7 +129,9 @@ def of_balancer(name: str, words: str) -> Fault:
 
 
 def _kill(site: Site) -> Struck:
-    return Struck(at=site.kill(site.server(VICTIM)), victims=(VICTIM,))
+    pid = site.server(VICTIM)
+    at = site.kill(pid)
+    return Struck(at=at, over=site.until_ended(pid), victims=(VICTIM,))
 
 
 def _stop(site: Site) -> Struck:
@@ -140,7 +146,8 @@ def _take_memory(site: Site) -> Struck:
     """It strikes when the kernel ends the server, some seconds after that began to take memory."""
     pid = site.server(VICTIM)
     site.ask_for(VICTIM, "memory")
-    return Struck(at=site.until_one_ends([pid]), victims=(VICTIM,))
+    at = site.until_one_ends([pid])
+    return Struck(at=at, over=site.until_ended(pid), victims=(VICTIM,))
 
 
 def _send_deadly(site: Site) -> Struck:
@@ -149,7 +156,8 @@ def _send_deadly(site: Site) -> Struck:
     with ThreadPoolExecutor(max_workers=1) as client:
         got = client.submit(site.send_deadly)
         at = site.until_one_ends(pids)
-        return Struck(at=at, killer_got=got.result())
+        over = site.until_ended(*pids)
+        return Struck(at=at, over=over, killer_got=got.result())
 
 
 def _harass(site: Site) -> Struck:
@@ -173,11 +181,11 @@ def _another_is_there(site: Site, openness: Openness, struck: Struck) -> bool:
     words, before = struck.gone
 
     def there() -> bool:
-        found = site.balancer(words)
-        return bool(found) and before not in found
+        return not before.issuperset(site.balancer(words))
 
     def opened() -> bool:
-        return openness.looks[-1].opened == openness.looks[-1].members
+        look = openness.looks[-1]
+        return look.at > struck.at and look.opened == look.members
 
     return within(_CLOSED_WITHIN_S, there) and within(_OPEN_WITHIN_S, opened)
 

@@ -40,11 +40,13 @@ def verdicts(measured: Sequence[Measured], sockets: Sequence[str]) -> tuple[Verd
     """
     servers = [one for one in measured if one.what.kills and not one.what.balances]
     balancer = [one for one in measured if one.what.kills and one.what.balances]
+    hostile = [one for one in measured if one.hostile]
     waiting = [one for one in servers if one.what.retry == "waiting"]
     killers = [one for one in measured if one.what.name == _KILLER]
     return (
         _none_failed("after a kill of a server no new request fails", servers),
         _none_failed("after a kill of a process of the balancer no new request fails", balancer),
+        _none_failed("no ordinary request fails beside hostile clients", hostile),
         _none_lost_waiting([one for one in waiting if one.what.name == _SERVER]),
         _noticed([one for one in measured if one.what.hangs]),
         _not_stuck([one for one in measured if one.what.hangs]),
@@ -88,7 +90,11 @@ def _none_lost_waiting(runs: Sequence[Measured]) -> Verdict:
 
 
 def _noticed(runs: Sequence[Measured]) -> Verdict:
-    times = [down.closed_s for one in runs for down in one.downs]
+    times = [
+        next((down.closed_s for down in one.downs if down.instance == victim), None)
+        for one in runs
+        for victim in one.victims
+    ]
     return Verdict(
         goal=f"a hang is noticed within {NOTICED_S:g} s",
         seen=_in_runs(f"{_listed(times)} s", runs),

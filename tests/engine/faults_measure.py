@@ -54,9 +54,13 @@ def measure(site: Site, fault: Fault, mix: Mix) -> Measured:
         in_flight=_in_flight(seen, struck, downs, records),
         began=len(new),
         stuck=sum(seen.is_stuck(sent, downs) for sent in new),
-        least_open=min(len(look.opened) for look in openness.looks if look.at > struck.at),
+        least_open=min(
+            (len(look.opened) for look in openness.looks if look.at > struck.at),
+            default=len(site.servers),
+        ),
         healed_s=round(healed_s, 1) if healed and healed_s is not None else None,
         downs=downs,
+        over_s=0.0 if struck.over is None else round(struck.over - struck.at, 3),
         victims=struck.victims,
         hostile=struck.hostile,
         killer_got=struck.killer_got,
@@ -73,10 +77,13 @@ def _all_answer(clients: Clients, count: int) -> bool:
 
 def _in_flight(seen: Seen, struck: Struck, downs: Sequence[Down], records: Sequence[Record]) -> int:
     """Count what was in flight at the struck instances; where the balancer was struck, all."""
+    over = struck.at if struck.over is None else struck.over
     victims = struck.victims or tuple(down.instance for down in downs)
     if not victims:
-        return sum(one.started <= struck.at < one.ended for one in records)
+        return sum(one.started <= over and struck.at < one.ended for one in records)
     return sum(
-        sent.began <= seen.struck_at < sent.ended and seen.tried(sent, victims)
+        sent.began <= over + seen.ahead
+        and seen.struck_at < sent.ended
+        and seen.tried(sent, victims)
         for sent in seen.log.sent
     )

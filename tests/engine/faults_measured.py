@@ -101,6 +101,7 @@ class Measured:
         began: new requests that the balancer logged, until all was as before.
         stuck: of these, those that were sent to a struck instance and got no answer from it.
         least_open: the fewest instances that were open at once.
+        over_s: when what was killed had ended, in seconds from the fault; 0: nothing was killed.
         healed_s: when all was as before, in seconds from the fault; None: it never was.
         victims: the instances that it struck, where that is known before.
         downs: the instances that it closed or restarted.
@@ -116,14 +117,16 @@ class Measured:
     least_open: int
     healed_s: float | None
     downs: tuple[Down, ...]
+    over_s: float = 0.0
     victims: tuple[str, ...] = ()
     hostile: tuple[Hostile, ...] = ()
     killer_got: str = ""
 
     @property
     def lost(self) -> tuple[Request, ...]:
-        """The requests that were in flight when it struck, and did not end well."""
-        return tuple(one for one in self.requests if one.started <= 0 and one.end not in _FINE)
+        """The requests that were in flight while it struck, and did not end well."""
+        before = [one for one in self.requests if one.started <= self.over_s]
+        return tuple(one for one in before if one.end not in _FINE)
 
     @property
     def lost_waiting(self) -> tuple[Request, ...]:
@@ -140,8 +143,8 @@ class Measured:
 
     @property
     def new(self) -> tuple[Request, ...]:
-        """The requests that were sent after it struck."""
-        return tuple(one for one in self.requests if one.started > 0)
+        """The requests that were sent after it had struck."""
+        return tuple(one for one in self.requests if one.started > self.over_s)
 
     @property
     def failed(self) -> tuple[Request, ...]:

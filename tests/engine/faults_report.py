@@ -54,7 +54,9 @@ def render(measured: Sequence[Measured], goals: Sequence[Verdict], machine: Sequ
         "Closed is when Nginx sent it no more requests, back when it sent it some again, early how "
         "many it sent between the restart and that, and in brackets those that did not go on to "
         "another.",
-        "What was in flight is counted at the instances that the fault struck, by Nginx's log; "
+        "What was in flight is counted at the instances that the fault struck, by Nginx's log, and "
+        "lost are all that the clients had in flight; a killed process ends some 10 ms after the "
+        "signal, and what it was sent until then was in flight too; "
         "stuck is what began after it and got no answer there.",
         *("", *_SERVERS, *map(_server_row, servers)),
         *("", "## The balancer", "", *_BALANCER, *map(_balancer_row, balancer)),

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ SOCKETS = ("docker.sock", "containerd.sock")
 
 _ENDS_WITHIN_S = 60.0
 _LOOK_S = 0.002
+_ENDED = ("Z", "X", "")
 _EXITING = 0x4
 """PF_EXITING of the kernel's include/linux/sched.h: set before a process loses its connections."""
 
@@ -80,6 +81,17 @@ class Site:
         os.kill(pid, signal.SIGKILL)
         return at
 
+    def until_ended(self, *pids: int) -> float:
+        """
+        Wait until one of *pids* has no memory and no connection any more, and return when.
+
+        Raises:
+            TimeoutError: all still have.
+        """
+        return _until(
+            lambda: any(_state(pid) in _ENDED for pid in pids), f"no process of {list(pids)} ended"
+        )
+
     def stop(self, instance: str) -> float:
         """Stop the server of *instance*, and what it has begun, as a hang does; return when."""
         server = self.server(instance)
@@ -97,12 +109,9 @@ class Site:
         Raises:
             TimeoutError: none did.
         """
-        deadline = time.monotonic() + _ENDS_WITHIN_S
-        while time.monotonic() < deadline:
-            if not all(map(_goes_on, pids)):
-                return time.monotonic()
-            time.sleep(_LOOK_S)
-        raise TimeoutError(f"no process of {list(pids)} ended within {_ENDS_WITHIN_S:g} s")
+        return _until(
+            lambda: not all(map(_goes_on, pids)), f"no process of {list(pids)} began to end"
+        )
 
     def go_on(self) -> None:
         """Let the stopped processes that are left go on."""
@@ -166,13 +175,32 @@ def is_socket(mount: Mapping[str, Any]) -> bool:
     return source.endswith(SOCKETS) or source in _FOLDERS
 
 
+def _until(condition: Callable[[], bool], otherwise: str) -> float:
+    deadline = time.monotonic() + _ENDS_WITHIN_S
+    while time.monotonic() < deadline:
+        if condition():
+            return time.monotonic()
+        time.sleep(_LOOK_S)
+    raise TimeoutError(f"{otherwise} within {_ENDS_WITHIN_S:g} s")
+
+
 def _goes_on(pid: int) -> bool:
     """Tell whether a process is there and does not end yet; proc_pid_stat(5), field 9."""
+    fields = _stat(pid)
+    return bool(fields) and not int(fields[6]) & _EXITING
+
+
+def _state(pid: int) -> str:
+    """Return the state of a process, field 3; empty: it is not there."""
+    return "".join(_stat(pid)[:1])
+
+
+def _stat(pid: int) -> list[str]:
+    """Return the fields of a process from the third on; none: it is not there."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return False
-    return not int(fields[6]) & _EXITING
+        return []
 
 
 def _processes(container: Any) -> Iterator[Process]:

@@ -57,6 +57,15 @@ def test_what_the_client_itself_ended_is_not_lost() -> None:
     assert (one.lost, one.failed) == ((), ())
 
 
+def test_what_is_sent_to_a_process_while_it_ends_was_in_flight() -> None:
+    one = measured(KILL, request(0.02, "cut"), request(0.04, "cut"), over_s=0.03)
+
+    assert ([lost.started for lost in one.lost], [new.started for new in one.failed]) == (
+        [0.02],
+        [0.04],
+    )
+
+
 def test_losses_are_told_by_kind_and_a_status_by_its_number() -> None:
     lost = (request(-1, "cut"), request(-1, "status"), request(-1, "status"))
 
@@ -87,13 +96,16 @@ def test_a_goal_that_no_run_was_made_for_is_not_met_and_not_missed() -> None:
 
 @pytest.mark.parametrize(("closed_s", "met"), [(4.9, True), (5.1, False), (None, False)])
 def test_a_hang_is_noticed_in_time_or_not(closed_s: float | None, met: bool) -> None:
-    run = measured(HANG, downs=(Down(instance="a", closed_s=closed_s, restarted_s=8.0),))
+    downs = (
+        Down(instance="a", closed_s=closed_s, restarted_s=8.0),
+        Down(instance="b", closed_s=1.0),
+    )
 
-    assert verdict("noticed", run).met is met
+    assert verdict("noticed", measured(HANG, downs=downs, victims=("a",))).met is met
 
 
 def test_a_hang_that_nobody_noticed_misses_the_goal() -> None:
-    assert verdict("noticed", measured(HANG, downs=())).met is False
+    assert verdict("noticed", measured(HANG, downs=(), victims=("a",))).met is False
 
 
 @pytest.mark.parametrize(("stuck", "met"), [(2, True), (3, False)])

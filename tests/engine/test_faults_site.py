@@ -37,8 +37,19 @@ def test_a_process_that_goes_on_is_given_up(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(faults_site, "_ENDS_WITHIN_S", 0.05)
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
 
-    with pytest.raises(TimeoutError, match="ended within"):
+    with pytest.raises(TimeoutError, match="began to end within"):
         ending([process.pid])
 
     process.kill()
+    process.communicate()
+
+
+def test_a_process_has_ended_when_nobody_has_waited_for_it_yet() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    process.kill()
+
+    at = Site.until_ended(cast(Site, None), process.pid)
+
+    assert at <= time.monotonic()
+    assert Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     process.communicate()

@@ -99,17 +99,23 @@ def test_a_silent_one_that_uses_its_cpus_is_slow_and_is_killed_late(
 
 
 @needs_curl
-def test_one_that_cuts_all_looks_is_killed_whatever_it_uses(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("ticks_a_look", "killed"), [(30, KILLED), (50, "")], ids=["hangs", "generates"]
+)
+def test_one_that_cuts_all_looks_is_killed_unless_it_works(
+    tmp_path: Path, ticks_a_look: int, killed: str
+) -> None:
+    """As a server may that has no file left for a new connection, and goes on with the others."""
     use_cpu(tmp_path, 1000)
     asked: list[str] = []
 
     def ask(request: str) -> None:
         asked.append(request)
-        use_cpu(tmp_path, 1000 + 50 * len(asked))
+        use_cpu(tmp_path, 1000 + ticks_a_look * len(asked))
 
     server = LocalServer(answers={LIVE: [CUT]}, on_request=ask)
     with serve(server):
-        assert look(server.port, tmp_path) == (1, KILLED)
+        assert look(server.port, tmp_path) == (1, killed)
     assert asked == [LIVE] * LOOKS
 
 

@@ -6,7 +6,6 @@ of a full batch takes: seconds. OVMS answers by threads that no step stops. So o
 and one for each model computes; what they say to each other is pickled.
 """
 
-import itertools
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -85,7 +84,7 @@ def compute(channel: Connection, batch: Batch) -> None:
             steps = [refused for message in messages for refused in _take(batch, message)]
             steps.extend(batch.step())
             channel.send(Progress(steps=steps, load=batch.load(), added=added))
-    except (EOFError, BrokenPipeError):
+    except (EOFError, ConnectionError):
         return
 
 
@@ -122,8 +121,8 @@ class Apart:
         """
         self._channel = channel
         self._on_end = on_end
-        self._numbers = itertools.count(1)
         self._given = 0
+        self._giving = threading.Lock()
         self._sinks: dict[int, Sink] = {}
         self._progress = Progress(steps=(), load=Load(running=0, peak=0, tokens=0), added=0)
         # A long prompt fills the channel while a step is computed, and who asks must not wait.
@@ -137,9 +136,9 @@ class Apart:
 
     def start(self, prompt: Tokens, sampling: Sampling, sink: Sink) -> Cancel:
         """Hand a request over; as `Generator.start`."""
-        number = next(self._numbers)
+        with self._giving:
+            self._given = number = self._given + 1
         self._sinks[number] = sink
-        self._given = max(self._given, number)
         self._outgoing.put(Added(number, prompt, sampling))
 
         def cancel() -> None:
@@ -162,13 +161,13 @@ class Apart:
             thread.join()
 
     def _send(self) -> None:
-        with suppress(BrokenPipeError):  # Then the other thread gets the end, and says so.
+        with suppress(ConnectionError):  # Then the other thread gets the end, and says so.
             while message := self._outgoing.get():
                 self._channel.send(message)
             self._channel.send(None)
 
     def _receive(self) -> None:
-        with suppress(EOFError, ConnectionResetError):
+        with suppress(EOFError, ConnectionError):
             while True:
                 self._progress = self._channel.recv()
                 for number, step in self._progress.steps:

@@ -33,10 +33,10 @@ def load(folder: Path, scheduling: Scheduling) -> "Engine":
     ours, theirs = Pipe()
     with theirs:
         process = _start(theirs)
-    ours.send((folder, scheduling, max_length))
     try:
+        ours.send((folder, scheduling, max_length))
         refusal = ours.recv()
-    except EOFError:
+    except (EOFError, ConnectionError):
         refusal = f"the process that loads {folder} ended with {process.wait()}"
     if refusal is not None:
         process.wait()
@@ -95,7 +95,7 @@ class Engine:
         Args:
             tokenizer: the model's Tokenizer of OpenVINO GenAI.
             max_length: the model's context in tokens.
-            channel: to *process*, closed with this.
+            channel: to *process*.
             process: that runs `batch`.
         """
         self._tokenizer = tokenizer

@@ -19,19 +19,22 @@ ticks() {{
     done
     echo $all
 }}
-now=$(date +%s) before=$(ticks) look=1 hangs='' idle={idle_ticks}
+now=$(date +%s) before=$(ticks) look=1 idle={idle_ticks}
 while true; do
     ask /v2/health/live > /dev/null
     case $? in
         0) rm -f /tmp/silent; break ;;
-        28) hangs=yes ;;
-        52 | 55 | 56) hangs=yes idle={cutting_ticks}; sleep {look_s} ;;
-        # Refused, or reset so early that it looks so.
-        7) sleep {look_s} ;;
+        28) ;;
+        7 | 52 | 55 | 56)
+            # A reset that comes early looks like a refusal, but something listens.
+            cat /proc/net/tcp /proc/net/tcp6 2> /dev/null | grep -q ':{port:04X} 0*:0000 0A' ||
+                {{ rm -f /tmp/silent; exit 1; }}
+            idle={cutting_ticks}
+            sleep {look_s}
+            ;;
         *) rm -f /tmp/silent; exit 1 ;;
     esac
     if [ $look -eq {looks} ]; then
-        if [ ! $hangs ]; then rm -f /tmp/silent; exit 1; fi
         if [ ! -e /tmp/silent ]; then echo "$now" > /tmp/silent; fi
         if [ $(($(ticks) - before)) -lt $idle ] ||
             [ $(($(date +%s) - $(cat /tmp/silent))) -ge {silence_s} ]; then kill -9 -1; fi
@@ -67,10 +70,11 @@ def health_check(port: int, *, silence_s: int) -> str:
     CPU meanwhile. One that does is busy: it is hung where all looks of *silence_s* seconds got no
     answer, as is one that has requests in progress and has answered none of them for so long.
     Health and metrics are answered by other threads than those that generate, so that a long queue
-    is no hang. A port that refuses every look, and a server that is loading, are none either.
+    is no hang. A port that refuses, and a server that is loading, are none either.
 
     Source: src/drogon_http_server.cpp and docs/metrics.md of OVMS; libcurl-errors(3): 28 is a
-    time-out, 52, 55 and 56 are a connection that was cut, and 7 is one that was not made.
+    time-out, 52, 55 and 56 are a connection that was cut, and 7 is one that was not made; proc(5):
+    a socket of ``/proc/net/tcp`` that listens has the state 0A.
 
     Args:
         port: that the server listens on.

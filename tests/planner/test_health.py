@@ -50,6 +50,18 @@ def use_cpu(folder: Path, ticks: int) -> None:
     stat.write_text(f"7 (a server) S 1 7 7 0 -1 4194560 9 0 0 0 {ticks} 5 0 0 20 0 1 0 1 2 3\n")
 
 
+def listen(folder: Path, port: int, table: str = "tcp") -> None:
+    """Have the kernel say that something listens, and that there is a connection to it."""
+    zero = "0" * {"tcp": 8, "tcp6": 32}[table]
+    rows = (
+        f"   0: {zero}:{port:04X} {zero}:0000 0A\n",
+        f"   1: {zero}:0050 {zero}:{port:04X} 01\n",
+    )
+    sockets = folder / "proc/net" / table
+    sockets.parent.mkdir(parents=True)
+    sockets.write_text("".join(rows))
+
+
 @needs_curl
 def test_a_server_that_answers_is_healthy_and_lives(tmp_path: Path) -> None:
     server = LocalServer(answers={LIVE: [(200, "")], METRICS: [metrics(0, 0)]})
@@ -115,26 +127,40 @@ def test_one_that_cuts_all_looks_is_killed_unless_it_works(
 
     server = LocalServer(answers={LIVE: [CUT]}, on_request=ask)
     with serve(server):
+        listen(tmp_path, server.port)
         assert look(server.port, tmp_path) == (1, killed)
     assert asked == [LIVE] * LOOKS
 
 
 @pytest.mark.parametrize(
-    ("exits", "killed"),
-    [((7, 7, 7), ""), ((7, 56, 7), KILLED), ((56, 56, 0), ""), ((56, 6), "")],
-    ids=["refused", "reset, early or late", "answered at last", "no look at all"],
+    ("table", "exits", "killed"),
+    [
+        ("", (7,), ""),
+        ("tcp", (7, 7, 7), KILLED),
+        ("tcp6", (7, 56, 7), KILLED),
+        ("tcp", (56, 56, 0), ""),
+        ("tcp", (56, 6), ""),
+    ],
+    ids=["refused", "reset early", "reset early or late", "answered at last", "no look at all"],
 )
 def test_a_connection_that_is_reset_may_look_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exits: tuple[int, ...], killed: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    table: str,
+    exits: tuple[int, ...],
+    killed: str,
 ) -> None:
     """By curl's exit codes, as which of both it sees is a matter of luck."""
+    if table:
+        listen(tmp_path, 8000, table)
     curl, left = tmp_path / "curl", tmp_path / "exits"
     curl.write_text(f"#!/bin/sh\ncode=$(head -n 1 {left})\nsed -i 1d {left}\nexit $code\n")
     curl.chmod(0o755)
     left.write_text("".join(f"{code}\n" for code in exits))
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
 
-    assert look(1, tmp_path) == (int(0 not in exits), killed)
+    assert look(8000, tmp_path) == (int(0 not in exits), killed)
+    assert left.read_text() == ""
 
 
 @needs_curl

@@ -88,15 +88,14 @@ def _first(balancer: BalancerSettings) -> str:
     """
     Render the first try of a request.
 
-    A loading server's 404 or 503 goes on to another one. A request that a server died on ends
+    A loading server's 404 or 503 goes on to the next one. A request that a server died on ends
     here, as one poisonous request would take every server down; one that may wait goes on to a
-    second, for whose answer it has as long as for the first. No request ejects a server:
-    the members have ``max_fails=0``.
+    second. No request ejects a server: the members have ``max_fails=0``.
     """
-    again_on = "http_404 http_503 non_idempotent"
+    again_on, bounds = "http_404 http_503 non_idempotent", ""
     if balancer.retry == "waiting":
-        again_on = f"error {again_on};\n            proxy_next_upstream_timeout 0"
-    return template.FIRST.format(upstream=_UPSTREAM, again_on=again_on, pages=PAGES)
+        again_on, bounds = f"error {again_on}", template.WAITING
+    return template.FIRST.format(upstream=_UPSTREAM, again_on=again_on, bounds=bounds, pages=PAGES)
 
 
 def _again(balancer: BalancerSettings) -> str:

@@ -67,7 +67,6 @@ http {{
         proxy_send_timeout {send}s;
         proxy_read_timeout {read}s;
         proxy_socket_keepalive on;
-        proxy_next_upstream_tries 2;
         proxy_next_upstream_timeout 15s;
         add_header X-Request-Id $request_id always;
         add_header X-Upstream $upstream_addr always;
@@ -145,7 +144,7 @@ FIRST = """\
             rewrite ^ $uri break;
             proxy_pass http://{upstream};
             proxy_next_upstream {again_on};
-            error_page 502 504 = @again;
+{bounds}            error_page 502 504 = @again;
             error_page {pages} /refused;
 """
 
@@ -154,15 +153,21 @@ AGAIN = """\
 {stop}            proxy_pass http://{upstream};
             # Each server once, as long as none has got the request.
             proxy_next_upstream error timeout http_404 http_503;
-            proxy_next_upstream_tries 0;
             error_page 502 504 = {after};
             error_page {pages} /refused;
         }}
 
 """
 
+WAITING = """\
+            # The second one has as long for its answer as the first.
+            proxy_next_upstream_tries 2;
+            proxy_next_upstream_timeout 0;
+"""
+
 STOP_WHEN_SENT = """\
-            if ($upstream_bytes_sent ~ "[1-9]") {
+            # The last one had it, and did not answer.
+            if ($upstream_bytes_sent ~ "[1-9][0-9]*$") {
                 return 502;
             }
 """

@@ -67,7 +67,31 @@ def test_a_wrong_model_s_404_is_the_server_s_own(
 
     assert answer.status == 404
     assert "from" in json.loads(answer.text)
-    assert sum(reached(servers, "hi")) == 2
+    assert sum(reached(servers, "hi")) == {"unsent": 3, "waiting": 2}[retry]
+
+
+@pytest.mark.parametrize("state", [404, 503])
+def test_one_server_of_four_answers_all_while_the_others_load(
+    nginx: RealNginx, serve: Serve, state: int
+) -> None:
+    *loading, alive = serve(4)
+    for server in loading:
+        server.status = state
+
+    assert statuses(nginx, 9) == {200: 9}
+    assert len(alive.got) == 9
+
+
+def test_a_request_that_one_server_refused_is_not_lost_to_a_dead_one(
+    nginx: RealNginx, serve: Serve
+) -> None:
+    loading, dead = serve(2)
+    loading.status = 503
+    dead.die()
+
+    answers = [nginx.ask() for _ in range(4)]
+
+    assert {(answer.status, "from" in answer.text) for answer in answers} == {(503, True)}
 
 
 @pytest.mark.parametrize(("retry", "most"), [("unsent", 1), ("waiting", 2)])

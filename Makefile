@@ -101,7 +101,7 @@ bench-hosts: setup-dev setup ## Time no-change previews of one host and of four;
 bench-rolling: setup-dev setup ## Measure what updates cost requests; writes docs/measurements/rolling.md; 15 minutes.
 	@$(VENV)/python -m tests.engine.bench_rolling --output docs/measurements/rolling.md
 
-bench-faults: setup-dev setup ## Measure what faults cost requests; writes docs/measurements/faults.md; 40 minutes.
+bench-faults: setup-dev setup ## Measure what faults cost requests; writes docs/measurements/faults.md; 30 minutes.
 	@$(VENV)/python -m tests.engine.bench_faults --output docs/measurements/faults.md
 	@$(if $(filter 1,$(RIG)),$(MAKE) rig-report)
 

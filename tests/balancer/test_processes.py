@@ -3,12 +3,14 @@
 import os
 import signal
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 
-from tests.balancer.asking import hold, release, statuses, wait_until
+from tests.balancer.asking import hold, reached, release, statuses, wait_until
 from tests.balancer.conftest import Serve
 from tests.balancer.real_nginx import RealNginx, answer_of
+from tests.balancer.scripted_server import ScriptedServer
 from tests.balancer.watching import wait_until_closed, wait_until_open, watched
 
 pytestmark = pytest.mark.engine
@@ -97,9 +99,11 @@ def test_a_killed_worker_leaves_no_request_counted_against_the_limit(
     servers = serve(2)
     nginx.configure(max_requests=4)
     killed = died(nginx)
-    for _ in range(2):
+    for sent in (4, 8):
         held = [nginx.send("hold") for _ in range(4)]
-        wait_until(lambda: nginx.ask().status == 429)
+        # Else a worker may read the request that is to be refused before one of these.
+        wait_until_held(servers, sent)
+        assert nginx.ask().status == 429
         workers = processes(nginx, WORKER)
         for worker in workers:
             os.kill(worker, signal.SIGKILL)
@@ -127,6 +131,10 @@ def test_a_stop_lets_what_is_in_progress_end(nginx: RealNginx, serve: Serve) -> 
     assert nginx.container.attrs["State"]["ExitCode"] == 0
     nginx.container.start()
     wait_until(nginx.is_up)
+
+
+def wait_until_held(servers: Sequence[ScriptedServer], count: int) -> None:
+    wait_until(lambda: sum(reached(servers, "hold")) == count)
 
 
 def wait_until_died(nginx: RealNginx, count: int) -> None:

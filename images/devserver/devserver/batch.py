@@ -3,9 +3,9 @@
 import os
 import random
 import signal
-import sys
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,36 @@ _TOP_K = 40
 """OVMS's default where it samples and neither the request nor the model names one."""
 
 
-def main(channel: Connection) -> None:
-    """Load what the first message of *channel* names, say whether that went well, and compute."""
-    # Who serves is told to stop, and closes the channel then.
+def fork_on_demand(control: Connection) -> None:
+    """
+    Fork a process that computes for each channel and model that come over *control*.
+
+    OpenVINO takes seconds to import, and may not be in use where a process is forked: it has
+    threads then. So this process has imported it, does nothing with it, and is forked instead of
+    the one that serves. It ends when that one is gone.
+    """
+    # Who serves is told to stop, and closes the channels then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    folder, scheduling, max_length = channel.recv()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    # The sockets that the server listens on are to refuse as soon as it ends.
+    os.closerange(3, control.fileno())
+    os.closerange(control.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+    while True:
+        try:
+            channel = Connection(recv_handle(control))
+            model = control.recv()
+        except EOFError:
+            return
+        if os.fork() == 0:
+            control.close()
+            _run(channel, *model)
+            return
+        channel.close()
+
+
+def _run(channel: Connection, folder: Path, scheduling: Scheduling, max_length: int) -> None:
+    """Load the model, say over *channel* whether that went well, and compute."""
     max_prompt = None if scheduling.dynamic_split_fuse else scheduling.max_num_batched_tokens
     try:
         batch = PipelineBatch(_load(folder, scheduling), max_length, max_prompt)
@@ -179,7 +204,3 @@ class PipelineBatch:
         except RuntimeError as error:
             raise ValueError(str(error)) from None
         return config
-
-
-if __name__ == "__main__":
-    main(Connection(int(sys.argv[1])))

@@ -1,12 +1,13 @@
 """A loaded model: it tokenises here, and computes in a process of its own."""
 
+import functools
 import json
 import logging
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing import get_context
 from multiprocessing.connection import Connection, Pipe
+from multiprocessing.reduction import send_handle
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from typing import Any
 import openvino_genai as genai  # type: ignore[import-not-found]
 
 from .apart import Apart
-from .batch import TOKENIZER
+from .batch import TOKENIZER, fork_on_demand
 from .errors import LoadError
 from .flags import Scheduling
 from .generation import Cancel, Load, Sampling, Step, Tokens
@@ -31,27 +32,28 @@ def load(folder: Path, scheduling: Scheduling) -> "Engine":
     """
     max_length = _max_length(folder)
     ours, theirs = Pipe()
-    with theirs:
-        process = _start(theirs)
+    control = _forking()
+    send_handle(control, theirs.fileno(), None)
+    control.send((folder, scheduling, max_length))
+    theirs.close()
     try:
-        ours.send((folder, scheduling, max_length))
         refusal = ours.recv()
     except (EOFError, ConnectionError):
-        refusal = f"the process that loads {folder} ended with {process.wait()}"
+        refusal = f"the process that loads {folder} ended"
     if refusal is not None:
-        process.wait()
         raise LoadError(refusal)
     tokenizer = genai.Tokenizer(folder, TOKENIZER)
     _convert_once(tokenizer)
-    return Engine(tokenizer, max_length, ours, process)
+    return Engine(tokenizer, max_length, ours)
 
 
-def _start(channel: Connection) -> subprocess.Popen[bytes]:
-    # Without the sockets that the server listens on: they are to refuse as soon as it ends.
-    return subprocess.Popen(  # noqa: S603 - this Python, a module of this package
-        [sys.executable, "-m", f"{__package__}.batch", str(channel.fileno())],
-        pass_fds=[channel.fileno()],
-    )
+@functools.cache
+def _forking() -> Connection:
+    """Return the way to the process that forks those that compute: `fork_on_demand`."""
+    ours, theirs = Pipe()
+    get_context("fork").Process(target=fork_on_demand, args=(theirs,), daemon=True).start()
+    theirs.close()
+    return ours
 
 
 def _convert_once(tokenizer: Any) -> None:
@@ -82,25 +84,17 @@ def _max_length(folder: Path) -> int:
 class Engine:
     """A `Generator` of OpenVINO GenAI."""
 
-    def __init__(
-        self,
-        tokenizer: Any,
-        max_length: int,
-        channel: Connection,
-        process: subprocess.Popen[bytes],
-    ) -> None:
+    def __init__(self, tokenizer: Any, max_length: int, channel: Connection) -> None:
         """
         Take a model that is loaded.
 
         Args:
             tokenizer: the model's Tokenizer of OpenVINO GenAI.
             max_length: the model's context in tokens.
-            channel: to *process*.
-            process: that runs `batch`.
+            channel: to the process that computes.
         """
         self._tokenizer = tokenizer
         self._max_length = max_length
-        self._process = process
         self._apart = Apart(channel, self._fail)
 
     @property
@@ -140,10 +134,9 @@ class Engine:
     def close(self) -> None:
         """End the process that computes after its current step."""
         self._apart.close()
-        self._process.wait()
 
     def _fail(self) -> None:
         # OVMS ends the process when its engine step throws; the restart policy takes over.
-        log.error("the engine ended with %d; every request is lost", self._process.wait())
+        log.error("the engine ended; every request is lost")
         logging.shutdown()
         os._exit(1)

@@ -95,8 +95,11 @@ class Site:
     def stop(self, instance: str) -> float:
         """Stop the server of *instance*, and what it has begun, as a hang does; return when."""
         server = self.server(instance)
-        begun = _processes(self.stack.container(instance))
-        self._stopped += [server, *(one.pid for one in begun if one.parent == server)]
+        parents = {one.pid: one.parent for one in _processes(self.stack.container(instance))}
+        begun = [server]
+        for pid in begun:
+            begun += [child for child, parent in parents.items() if parent == pid]
+        self._stopped += begun
         at = time.monotonic()
         for pid in self._stopped:
             os.kill(pid, signal.SIGSTOP)

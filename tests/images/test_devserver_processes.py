@@ -1,5 +1,6 @@
-"""The devserver's two processes, one that serves and one that computes, in the real image."""
+"""The devserver's processes, one that serves and one that computes for each model, in the image."""
 
+import json
 import os
 import signal
 
@@ -7,7 +8,7 @@ import docker
 import pytest
 
 from lifecycle import proof
-from tests.images.served import Server, client, image, models, server, serving, wait_until
+from tests.images.served import MODEL, Server, client, image, models, server, serving, wait_until
 
 __all__ = ["client", "image", "models", "server"]
 
@@ -62,3 +63,23 @@ def _computing(server: Server) -> int:
     parents = {row[pid]: row[parent] for row in top["Processes"]}
     (computing,) = set(parents) - set(parents.values())
     return int(computing)
+
+
+def test_each_model_is_computed_apart_and_answers(
+    client: docker.DockerClient, image: str, models: str
+) -> None:
+    """The second is loaded when the first is in use already."""
+    entries = [{"config": {"name": name, "base_path": f"/models/{MODEL}"}} for name in "ab"]
+    config = json.dumps({"model_config_list": entries})
+    with serving(client, image, models, config=config) as server:
+        wait_until(lambda: server.container.logs().decode().count("AVAILABLE") == 2)
+
+        texts = {name: server.chat("Name a colour.", model=name) for name in "ab"}
+
+        assert texts["a"]["choices"] == texts["b"]["choices"]
+        assert [texts[name]["model"] for name in "ab"] == ["a", "b"]
+        first = str(server.container.attrs["State"]["Pid"])
+        top = server.container.top()
+        pid, parent = (top["Titles"].index(title) for title in ("PID", "PPID"))
+        (forking,) = [row[pid] for row in top["Processes"] if row[parent] == first]
+        assert sum(row[parent] == forking for row in top["Processes"]) == 2

@@ -20,7 +20,7 @@ class HeldBatch:
 
     def __init__(self) -> None:
         self.may_step = threading.Semaphore(0)
-        self.stepping = threading.Event()
+        self.entered = 0
         self._left: dict[int, list[int]] = {}
         self._peak = 0
         self._made = 0
@@ -36,7 +36,7 @@ class HeldBatch:
     def step(self) -> Steps:
         if not self._left:
             return ()
-        self.stepping.set()
+        self.entered += 1
         self.may_step.acquire()
         self._peak = max(self._peak, len(self._left))
         self._made += len(self._left)
@@ -66,6 +66,10 @@ class Pair:
     def _compute(self, channel: Connection) -> None:
         with channel:
             compute(channel, self.batch)
+
+    def wait_until_in_step(self, number: int) -> None:
+        """Wait until step *number* began, in which no message is read."""
+        wait_until(lambda: self.batch.entered == number)
 
     def wait_until_sent(self) -> None:
         """Wait until a message lies in the pipe, while a step is computed."""
@@ -103,7 +107,7 @@ def test_two_requests_share_a_step_and_each_gets_its_own(pair: Pair) -> None:
     first: SimpleQueue[Step] = SimpleQueue()
     second: SimpleQueue[Step] = SimpleQueue()
     pair.apart.start((1, 2), Sampling(), first.put)
-    assert pair.batch.stepping.wait(20)
+    pair.wait_until_in_step(1)
     pair.apart.start((3,), Sampling(), second.put)
     pair.wait_until_sent()
 
@@ -128,7 +132,7 @@ def test_what_the_engine_refuses_gets_an_error_and_the_others_go_on(pair: Pair) 
 
 def test_during_a_step_requests_are_handed_over_and_counted_without_a_wait(pair: Pair) -> None:
     pair.apart.start((1,), Sampling(), lambda _: None)
-    assert pair.batch.stepping.wait(20)
+    pair.wait_until_in_step(1)
 
     cancels = [pair.apart.start(LONG, Sampling(), lambda _: None) for _ in range(3)]
 
@@ -144,6 +148,7 @@ def test_a_cancelled_request_leaves_the_batch_and_gets_no_more(pair: Pair) -> No
     cancel = pair.apart.start(LONG, Sampling(), got.put)
     pair.batch.may_step.release()
     assert got.get(timeout=20).tokens == (0,)
+    pair.wait_until_in_step(2)
 
     cancel()
     cancel()

@@ -23,14 +23,12 @@ class Sent:
         ended: when the last byte of its answer was sent.
         tries: the servers that were tried, as ADDRESS:PORT, each with its status; ``-`` is none.
         status: what the client got.
-        whole: whether all of the answer was sent.
     """
 
     began: float
     ended: float
     tries: tuple[tuple[str, str], ...]
     status: int
-    whole: bool
 
     def status_at(self, server: str) -> str | None:
         """Return what *server* answered at last; None: it was not tried."""
@@ -98,7 +96,6 @@ def _sent(at: float, line: str) -> Sent | None:
             # Where no server is open, Nginx names the group and gives a status of its own.
             tries=tuple((a, b) for a, b in zip(servers, statuses, strict=True) if ":" in a),
             status=int(logged["status"]),
-            whole=logged["completion"] == "OK",
         )
     except (ValueError, KeyError, TypeError):
         # A line that was cut off by a kill.

@@ -42,7 +42,7 @@ def look(after_s: float, *opened: str, reason: str = "") -> Look:
 def sent(after_s: float, *tries: tuple[str, str], took_s: float = 1.0) -> Sent:
     began = STRUCK + after_s
     named = tuple((ADDRESSES[name], status) for name, status in tries)
-    return Sent(began=began, ended=began + took_s, tries=named, status=200, whole=True)
+    return Sent(began=began, ended=began + took_s, tries=named, status=200)
 
 
 def seen(
